@@ -1,0 +1,29 @@
+#include "chronovisor/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int chv_err_set(struct chv_err *err, int code, const char *fmt, ...)
+{
+    if (!err) return -code;
+    err->code = code;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    return -code;
+}
+
+int chv_err_prefix(struct chv_err *err, const char *fmt, ...)
+{
+    char old[sizeof err->text];
+    memcpy(old, err->text, sizeof old);
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(err->text, sizeof err->text, fmt, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < sizeof err->text)
+        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+    return -err->code;
+}
