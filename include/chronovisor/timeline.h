@@ -24,8 +24,11 @@ uint64_t chv_view_seq(const struct chv_view *view);
 
 /* Read any byte range inside the size. 0, or -EIO with the block, reason and what to do. */
 int chv_view_pread(struct chv_view *view, void *buf, size_t bytes, uint64_t offset, struct chv_err *err);
+/* How many unknown blocks were read as zeros so far (zero_unknown). */
+uint64_t chv_view_unknown_blocks(const struct chv_view *view);
 
-/* Walk extents for sparse output: same contract as chv_map_next, extents coalesced by state. */
+/* Walk the extents of the whole view (chv_map_next, chv_map_close): runs of one state, DATA a block
+ * at a time. Before the view closes. SOURCE extents may have versions by now; chv_view_pread sees to that. */
 int chv_view_map(struct chv_view *view, struct chv_map **out, struct chv_err *err);
 
 #endif

@@ -1,0 +1,244 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "timeline/view_internal.h"
+
+/* From this many blocks on, one walk of the map is cheaper than a look-up for each, and the
+ * blocks go around the cache. */
+enum { MAP_FROM_BLOCKS = 8 };
+enum { BLOCK_BYTES_MAX = 4096 };
+
+/* Part of a read: bytes [offset, offset + bytes) of the space. */
+struct span {
+    uint8_t *buf;
+    uint64_t offset;
+    size_t bytes;
+};
+
+static int out_of_memory(struct chv_err *err)
+{
+    return chv_err_set(err, ENOMEM, "out of memory");
+}
+
+int chv_view_open(struct chv_store *store, const struct chv_space *space, uint64_t seq,
+                  const struct chv_view_options *options, struct chv_view **out, struct chv_err *err)
+{
+    static const struct chv_view_options none;
+    if (!options) options = &none;
+    struct chv_view *view = calloc(1, sizeof *view);
+    if (!view) return out_of_memory(err);
+    int r;
+    struct chv_store_info info;
+    chv_store_info(store, &info);
+    view->store = store;
+    view->store_last_seq = info.last_seq;
+    view->block_bytes = info.block_bytes;
+    view->space = *space;
+    view->space.source = NULL;
+    view->seq = seq;
+    view->assume_unchanged = options->assume_unchanged;
+    view->zero_unknown = options->zero_unknown;
+    view->device = -1;
+    atomic_init(&view->unknown_blocks, 0);
+    if (seq > info.last_seq || seq < info.pruned_before_seq) {
+        r = chv_err_set(err, EINVAL, "seq:%llu is not in the store: it answers from seq:%llu to seq:%llu",
+                        (unsigned long long)seq, (unsigned long long)info.pruned_before_seq,
+                        (unsigned long long)info.last_seq);
+        goto err_free;
+    }
+    r = live_init(&view->live);
+    if (r < 0) {
+        r = out_of_memory(err);
+        goto err_free;
+    }
+    if (!(view->cache = block_cache_new(view->block_bytes))) {
+        r = out_of_memory(err);
+        goto err_live;
+    }
+    if (space->rest == CHV_REST_SOURCE) {
+        /* A device that is gone only matters to the blocks that come from it; one that was named must be there. */
+        view->device = device_open(space, options->source, O_RDONLY, &view->device_err);
+        if (view->device < 0 && options->source) {
+            if (err) *err = view->device_err;
+            r = -view->device_err.code;
+            view->device = -1;
+            goto err_cache;
+        }
+    }
+    *out = view;
+    return 0;
+err_cache:
+    block_cache_free(view->cache);
+err_live:
+    live_fini(&view->live);
+err_free:
+    free(view);
+    return r;
+}
+
+void chv_view_close(struct chv_view *view)
+{
+    if (!view) return;
+    if (view->device >= 0) close(view->device);
+    block_cache_free(view->cache);
+    live_fini(&view->live);
+    free(view);
+}
+
+uint64_t chv_view_size_bytes(const struct chv_view *view)
+{
+    return view->space.size_bytes;
+}
+
+uint64_t chv_view_seq(const struct chv_view *view)
+{
+    return view->seq;
+}
+
+uint64_t chv_view_unknown_blocks(const struct chv_view *view)
+{
+    return atomic_load(&view->unknown_blocks);
+}
+
+/* --- one pass over the extents of a span --------------------------------------------------- */
+
+static int read_data(struct chv_view *view, const struct chv_store *store, const struct chv_extent *extent,
+                     struct span span, bool cached, struct chv_err *err)
+{
+    size_t in_block = (size_t)(span.offset % view->block_bytes);
+    if (cached && block_cache_get(view->cache, extent->hash, span.buf, in_block, span.bytes)) return 0;
+    uint8_t block[BLOCK_BYTES_MAX];
+    uint8_t *into = span.bytes == view->block_bytes ? span.buf : block;
+    int r = chv_store_read_block(store, extent->hash, into, err);
+    if (r < 0) {
+        chv_err_prefix(err, "block %llu of %s as of seq:%llu", (unsigned long long)extent->first_block,
+                       view->space.name, (unsigned long long)view->seq);
+        return r;
+    }
+    if (cached) block_cache_put(view->cache, extent->hash, into);
+    if (into != span.buf) memcpy(span.buf, block + in_block, span.bytes);
+    return 0;
+}
+
+static int read_source(struct chv_view *view, struct span span, struct chv_err *err);
+
+/* from_live: the span already holds what the device had, and SOURCE extents keep it. */
+static int read_extent(struct chv_view *view, const struct chv_store *store, const struct chv_extent *extent,
+                       struct span span, bool cached, bool from_live, struct chv_err *err)
+{
+    switch (extent->state) {
+    case CHV_STATE_ZERO:
+        memset(span.buf, 0, span.bytes);
+        return 0;
+    case CHV_STATE_DATA:
+        return read_data(view, store, extent, span, cached, err);
+    case CHV_STATE_SOURCE:
+        return from_live ? 0 : read_source(view, span, err);
+    case CHV_STATE_UNKNOWN:
+        break;
+    }
+    if (!view->zero_unknown) return unknown_explain(store, &view->space, view->seq, extent, err);
+    memset(span.buf, 0, span.bytes);
+    atomic_fetch_add(&view->unknown_blocks,
+                     (span.offset + span.bytes - 1) / view->block_bytes - span.offset / view->block_bytes + 1);
+    return 0;
+}
+
+/* Apply an extent to the front of the span and move the span behind it. With assume_unchanged
+ * UNKNOWN extents are looked at block by block. */
+static int consume(struct chv_view *view, const struct chv_store *store, const struct chv_extent *extent,
+                   struct span *span, bool cached, bool from_live, struct chv_err *err)
+{
+    uint64_t end = (extent->first_block + extent->blocks) * view->block_bytes;
+    while (span->bytes > 0 && span->offset < end) {
+        struct chv_extent piece = *extent;
+        uint64_t piece_end = end;
+        if (extent->state == CHV_STATE_UNKNOWN && view->assume_unchanged) {
+            piece.first_block = span->offset / view->block_bytes;
+            piece.blocks = 1;
+            piece_end = (piece.first_block + 1) * view->block_bytes;
+            int r = unknown_assume(store, &view->space, view->seq, &piece, err);
+            if (r < 0) return r;
+        }
+        struct span part = *span;
+        if (part.bytes > piece_end - part.offset) part.bytes = (size_t)(piece_end - part.offset);
+        int r = read_extent(view, store, &piece, part, cached, from_live, err);
+        if (r < 0) return r;
+        span->buf += part.bytes;
+        span->offset += part.bytes;
+        span->bytes -= part.bytes;
+    }
+    return 0;
+}
+
+static int read_span(struct chv_view *view, const struct chv_store *store, struct span span, bool from_live,
+                     struct chv_err *err)
+{
+    uint64_t first = span.offset / view->block_bytes;
+    uint64_t end = (span.offset + span.bytes - 1) / view->block_bytes + 1;
+    struct chv_extent extent;
+    if (end - first < MAP_FROM_BLOCKS) {
+        int r = 0;
+        for (uint64_t block = first; r == 0 && block < end; block++) {
+            r = chv_store_block_at(store, view->space.id, block, view->seq, &extent, err);
+            if (r == 0) r = consume(view, store, &extent, &span, true, from_live, err);
+        }
+        return r;
+    }
+    struct chv_map *map;
+    int r = chv_map_open(store, view->space.id, first, end, view->seq, &map, err);
+    if (r < 0) return r;
+    while (span.bytes > 0 && (r = chv_map_next(map, &extent, err)) > 0)
+        if ((r = consume(view, store, &extent, &span, false, from_live, err)) < 0) break;
+    chv_map_close(map);
+    if (r < 0) return r;
+    return span.bytes == 0 ? 0 : chv_err_set(err, EIO, "the map of %s ends before its size", view->space.name);
+}
+
+/* Blocks that had no version when the view's store was opened. Device first, log second: a sensor
+ * makes the baseline durable before it overwrites a block, so whatever the device had already lost
+ * when it was read is in the log when that is looked at. */
+static int read_source(struct chv_view *view, struct span span, struct chv_err *err)
+{
+    if (view->device < 0) {
+        if (err) *err = view->device_err;
+        return chv_err_prefix(err, "block %llu was never overwritten and is read from the recorded device",
+                              (unsigned long long)(span.offset / view->block_bytes));
+    }
+    int r = device_pread(view->device, span.buf, span.bytes, span.offset, view->space.size_bytes, err);
+    if (r < 0) return r;
+    r = live_lock_current(&view->live, chv_store_dir(view->store), err);
+    if (r < 0) return r;
+    if (view->live.pruned_before_seq > view->seq)
+        r = chv_err_set(err, EIO, "the history of seq:%llu was pruned while the view was open",
+                        (unsigned long long)view->seq);
+    else if (view->live.last_seq != view->store_last_seq)
+        r = read_span(view, view->live.store, span, true, err);
+    live_unlock(&view->live);
+    return r;
+}
+
+int chv_view_pread(struct chv_view *view, void *buf, size_t bytes, uint64_t offset, struct chv_err *err)
+{
+    struct chv_err own;
+    if (!err) err = &own;
+    if (offset > view->space.size_bytes || bytes > view->space.size_bytes - offset)
+        return chv_err_set(err, EINVAL, "%zu bytes at %llu are not inside %s, which has %llu", bytes,
+                           (unsigned long long)offset, view->space.name, (unsigned long long)view->space.size_bytes);
+    if (bytes == 0) return 0;
+    int r = read_span(view, view->store, (struct span){buf, offset, bytes}, false, err);
+    if (r < 0 && r != -ENOMEM) {
+        err->code = EIO; /* whatever it was below, to a reader of a disk it is an I/O error */
+        r = -EIO;
+    }
+    return r;
+}
+
+int chv_view_map(struct chv_view *view, struct chv_map **out, struct chv_err *err)
+{
+    uint64_t blocks = (view->space.size_bytes + view->block_bytes - 1) / view->block_bytes;
+    return chv_map_open(view->store, view->space.id, 0, blocks, view->seq, out, err);
+}
