@@ -112,7 +112,7 @@ bool cli_number(const struct cli_args *args, const char *name, uint64_t fallback
 int cli_fail(const struct cli_args *args, const struct chv_err *err)
 {
     cli_progress_end();
-    fprintf(stderr, "chronovisor %s: %s\n", args->command->name, err->text);
+    cli_error_line(args->command->name, err->text);
     return CLI_ERROR;
 }
 

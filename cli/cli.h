@@ -46,6 +46,9 @@ bool cli_number(const struct cli_args *args, const char *name, uint64_t fallback
 int cli_fail(const struct cli_args *args, const struct chv_err *err);
 int cli_failf(const struct cli_args *args, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* "chronovisor VERB: text" as one line on stderr, whatever is in the text (it may quote names from evidence). */
+void cli_error_line(const char *verb, const char *text);
+
 /* The store: --store DIR, else $CHRONOVISOR_STORE, else an error. NULL after one line. */
 const char *cli_store_dir(const struct cli_args *args);
 struct chv_store *cli_store_open(const struct cli_args *args);

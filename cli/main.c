@@ -32,6 +32,44 @@ static void verb_help(const struct cli_command *c)
     printf("  %-24s %s\n\nexample:\n  %s\n", "--json", "one JSON object a line", c->example);
 }
 
+/* The command tables for programs: docs/manual.py makes the man pages and the completion from it. */
+static void commands_json(void)
+{
+    for (size_t i = 0; commands[i]; i++) {
+        const struct cli_command *c = commands[i];
+        const char *const fields[][2] = {{"name", c->name},       {"group", c->group},     {"synopsis", c->synopsis},
+                                         {"summary", c->summary}, {"example", c->example}};
+        putchar('{');
+        for (size_t f = 0; f < sizeof fields / sizeof *fields; f++) {
+            printf("\"%s\": ", fields[f][0]);
+            cli_json_string(stdout, fields[f][1]);
+            fputs(", ", stdout);
+        }
+        fputs("\"options\": [", stdout);
+        for (const struct cli_option *o = c->options; o->name; o++) {
+            printf("%s{\"name\": ", o == c->options ? "" : ", ");
+            cli_json_string(stdout, o->name);
+            fputs(", \"arg\": ", stdout);
+            if (o->arg)
+                cli_json_string(stdout, o->arg);
+            else
+                fputs("null", stdout);
+            fputs(", \"help\": ", stdout);
+            cli_json_string(stdout, o->help);
+            putchar('}');
+        }
+        puts("]}");
+    }
+}
+
+/* An answer that could not be written is not an answer. */
+static int finish(const char *verb, int code)
+{
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || code == CLI_ERROR) return code;
+    fprintf(stderr, "chronovisor %s: standard output: write failed\n", verb);
+    return CLI_ERROR;
+}
+
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");
@@ -41,7 +79,11 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         usage(stdout);
-        return CLI_OK;
+        return finish("--help", CLI_OK);
+    }
+    if (strcmp(argv[1], "--commands") == 0) {
+        commands_json();
+        return finish("--commands", CLI_OK);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("chronovisor %s (log format %u)\n", CHV_VERSION, CHV_FORMAT_VERSION);
@@ -55,13 +97,10 @@ int main(int argc, char **argv)
                 return CLI_OK;
             }
         }
-        int code = commands[i]->run(argc - 1, argv + 1);
-        if (fflush(stdout) != 0 && code == CLI_OK) {
-            fprintf(stderr, "chronovisor %s: standard output: write failed\n", argv[1]);
-            code = CLI_ERROR;
-        }
-        return code;
+        return finish(argv[1], commands[i]->run(argc - 1, argv + 1));
     }
-    fprintf(stderr, "chronovisor: no verb '%.40s'; 'chronovisor --help' lists them\n", argv[1]);
+    char text[128];
+    snprintf(text, sizeof text, "no verb '%.40s'; 'chronovisor --help' lists them", argv[1]);
+    cli_error_line("", text);
     return CLI_ERROR;
 }

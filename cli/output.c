@@ -38,6 +38,18 @@ void cli_progress_end(void)
     progress.shown = false;
 }
 
+void cli_error_line(const char *verb, const char *text)
+{
+    fprintf(stderr, "chronovisor%s%s: ", *verb ? " " : "", verb);
+    /* A newline or an escape sequence in a file name must not forge lines or move the terminal's cursor. */
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            fprintf(stderr, "\\x%02x", (unsigned)*p);
+        else
+            fputc(*p, stderr);
+    fputc('\n', stderr);
+}
+
 /* Length of the valid UTF-8 sequence at p (at most n bytes), or 0. */
 static size_t utf8_length(const unsigned char *p, size_t n)
 {
