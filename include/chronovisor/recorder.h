@@ -35,6 +35,9 @@ struct chv_recorder_options {
     bool gap_when_behind;   /* a full queue records a GAP instead of making the caller wait */
     const char *signing_key;/* overrides the store's; NULL: as configured */
     const struct io *io;    /* NULL: the real file system (tests inject faults) */
+    uint64_t clock_ns;      /* 0: the clock. Else an import: the recorder's own events (SPACE, COMMIT, MARK) carry this
+                             * time, or that of the event before them if later, so that they never push the log's
+                             * time ahead of the records that are still to come. */
 };
 
 /* Take the writer lock, recover whatever a crash left, and be ready to append.
