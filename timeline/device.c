@@ -93,7 +93,7 @@ static int highest_segment(const char *store_dir, uint64_t *segment)
 int log_tail_look(const char *store_dir, const struct log_tail *last, struct log_tail *now)
 {
     if (last->segment == 0 || look_at_segment(store_dir, last->segment, now) < 0) {
-        uint64_t highest;
+        uint64_t highest = 0;
         int r = highest_segment(store_dir, &highest);
         if (r == 0 && highest == 0) *now = (struct log_tail){0};
         if (r < 0 || highest == 0) return r;
