@@ -6,8 +6,9 @@
 #   guest_go                               ... this
 #   guest_wait                             until it has powered off
 #
-# The guest has no network. Needs no KVM. SOURCE is the project's root.
+# $GUEST_FILES are files that the guest finds in /files. The guest has no network. Needs no KVM. SOURCE is the project's root.
 
+GUEST_FILES=()                      # files that the next guest finds in /files
 GUEST_SECONDS=${GUEST_SECONDS:-180} # how long to wait for a guest that is stuck
 GUEST_CFLAGS=(-std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Wconversion -Wshadow -Wvla -Werror -static)
 
@@ -40,6 +41,7 @@ guest_start() {
   rm -rf "$dir/extra"
   mkdir -p "$dir/extra/etc"
   cp "$task" "$dir/extra/task"
+  if ((${#GUEST_FILES[@]})); then mkdir "$dir/extra/files" && cp "${GUEST_FILES[@]}" "$dir/extra/files/"; fi
   echo "$token" >"$dir/extra/etc/chronovisor-guest"
   (cd "$dir/extra" && find . | cpio -o -H newc -R 0:0 --quiet) | cat "$dir/base.cpio" - >"$dir/initramfs"
   rm -rf "$dir/extra" "$dir/in"
