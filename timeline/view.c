@@ -221,6 +221,54 @@ static int read_source(struct chv_view *view, struct span span, struct chv_err *
     return r;
 }
 
+/* Has none of these blocks got a version since the view was opened? */
+static int still_source(struct chv_view *view, uint64_t first_block, uint64_t blocks, struct chv_err *err)
+{
+    int r = live_lock_current(&view->live, chv_store_dir(view->store), err);
+    if (r < 0) return r;
+    r = view->live.pruned_before_seq <= view->seq;
+    if (r > 0 && view->live.last_seq != view->store_last_seq) {
+        struct chv_map *map;
+        struct chv_extent extent = {.state = CHV_STATE_SOURCE};
+        r = chv_map_open(view->live.store, view->space.id, first_block, first_block + blocks, view->seq, &map, err);
+        if (r == 0) {
+            while ((r = chv_map_next(map, &extent, err)) > 0 && extent.state == CHV_STATE_SOURCE) continue;
+            if (r >= 0) r = r == 0;
+            chv_map_close(map);
+        }
+    }
+    live_unlock(&view->live);
+    return r;
+}
+
+int view_source_holes(struct chv_view *view, uint64_t first_block, uint64_t blocks, bool *zeros, uint64_t *run,
+                      struct chv_err *err)
+{
+    uint64_t begin = first_block * view->block_bytes, end = begin + blocks * view->block_bytes;
+    *zeros = false;
+    *run = blocks;
+    if (view->device < 0) return 0; /* reading says why */
+    off_t data = lseek(view->device, (off_t)begin, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) data = lseek(view->device, 0, SEEK_END); /* nothing but holes from here on */
+    uint64_t data_from = data >= (off_t)begin ? (uint64_t)data : begin;
+    if (data_from + CHV_SECTOR_BYTES > view->space.size_bytes) data_from = end;
+    if (data_from > end) data_from = end;
+    uint64_t hole = (data_from - begin) / view->block_bytes;
+    if (hole > 0) {
+        int r = still_source(view, first_block, hole, err);
+        if (r < 0) return r;
+        *zeros = r > 0;
+        *run = hole;
+        return 0;
+    }
+    off_t hole_from = lseek(view->device, (off_t)begin, SEEK_HOLE);
+    if (hole_from > (off_t)begin && (uint64_t)hole_from < end) {
+        /* The block in which the hole begins has data before it. */
+        *run = ((uint64_t)hole_from - begin + view->block_bytes - 1) / view->block_bytes;
+    }
+    return 0;
+}
+
 int chv_view_pread(struct chv_view *view, void *buf, size_t bytes, uint64_t offset, struct chv_err *err)
 {
     struct chv_err own;

@@ -39,6 +39,11 @@ void live_fini(struct live *live);
 int live_lock_current(struct live *live, const char *store_dir, struct chv_err *err);
 void live_unlock(struct live *live);
 
+/* Of SOURCE blocks [first_block, +blocks): are the first *run of them zeros for certain, because the
+ * device has a hole there, or (*zeros false) to be read? */
+int view_source_holes(struct chv_view *view, uint64_t first_block, uint64_t blocks, bool *zeros, uint64_t *run,
+                      struct chv_err *err);
+
 /* Turn an UNKNOWN extent of one block into what it is if the space did not change while nobody
  * watched (GAPs of reason CHV_GAP_UNOBSERVED are ignored); may stay UNKNOWN. */
 int unknown_assume(const struct chv_store *store, const struct chv_space *space, uint64_t seq,
