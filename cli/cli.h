@@ -24,6 +24,11 @@ struct cli_command {
     int (*run)(int argc, char **argv); /* argv[0] is the verb */
 };
 
+/* Each verb's, so that its own file can name it before it defines it. */
+#define COMMAND(name) extern const struct cli_command cmd_##name;
+#include "cli/commands.def"
+#undef COMMAND
+
 /* The parsed command line of one verb: options by table, positionals left over. */
 struct cli_args {
     const struct cli_command *command;

@@ -4,10 +4,6 @@
 
 #include "cli/cli.h"
 
-#define COMMAND(name) extern const struct cli_command cmd_##name;
-#include "cli/commands.def"
-#undef COMMAND
-
 static const struct cli_command *const commands[] = {
 #define COMMAND(name) &cmd_##name,
 #include "cli/commands.def"
