@@ -1,0 +1,145 @@
+"""Capture: the recording NBD server beside plain servers, the same load, one after the other."""
+import core
+import inputs
+from core import Server, fio, nbdkit_file
+
+SPACE = "disk:bench"
+
+
+def recorder(bench, image, store, *extra, **how):
+    sock = bench.dir / "ours.sock"
+    return Server(bench, [core.program(), "record", "--disk", image, "--store", store, "--socket", sock, *extra],
+                  sock, **how)
+
+
+def qsd(bench, image, log=None):
+    """qemu-storage-daemon exporting the image over NBD, plain or through blklogwrites."""
+    sock = bench.dir / "qsd.sock"
+    command = ["qemu-storage-daemon", "--blockdev", f"driver=file,node-name=file,filename={image},cache.direct=off"]
+    top = "file"
+    if log:
+        open(log, "wb").close()
+        command += ["--blockdev", f"driver=file,node-name=logfile,filename={log}",
+                    "--blockdev", "driver=blklogwrites,node-name=log,file=file,log=logfile,log-sector-size=512"]
+        top = "log"
+    command += ["--nbd-server", f"addr.type=unix,addr.path={sock}",
+                "--export", f"type=nbd,id=e,node-name={top},name=,writable=on"]
+    return Server(bench, command, sock)
+
+
+def run_ours(bench, image, load, *extra):
+    """One run of ours in a fresh store. Returns fio's figures with the server's cost."""
+    store = bench.dir / "store"
+    core.timed(["rm", "-rf", store])
+    core.drop_dirty()
+    server = recorder(bench, image, store, *extra)
+    figures = fio(bench, server.uri, **load)
+    cost = server.stop()
+    figures["server_cpu_s"] = cost.cpu_s
+    figures["close_s"] = cost.wall_s
+    figures["store_bytes"] = core.tree_bytes(store)
+    return figures
+
+
+def run_plain(bench, server, load):
+    core.drop_dirty()
+    figures = fio(bench, server.uri, **load)
+    figures["server_cpu_s"] = server.stop().cpu_s
+    return figures
+
+
+def cpu_per_gib(figures):
+    return figures["server_cpu_s"] * core.GIB / figures["bytes"]
+
+
+def side_by_side(bench, image, load, key):
+    """Interleaved runs; returns [(ours, peer)] of whole figures."""
+    pairs = []
+    for number in range(bench.runs):
+        load = {**load, "seed": 1000 + number}
+        peer = run_plain(bench, nbdkit_file(bench, image, bench.dir / "peer.sock"), load)
+        ours = run_ours(bench, image, load)
+        core.note(f"ours {ours[key]:.0f}, peer {peer[key]:.0f}")
+        pairs.append((ours, peer))
+    return pairs
+
+
+def medians(pairs, key):
+    return core.median([pair[0][key] for pair in pairs]), core.median([pair[1][key] for pair in pairs])
+
+
+def capture_4k(bench):
+    gib = 4 if bench.full else 1
+    image = inputs.private_copy(bench, inputs.mixed_image(bench, gib), "disk.img")
+    size = gib * core.GIB
+    load = {"rw": "randwrite", "block_bytes": 4096, "depth": 16, "total_bytes": size // 4, "size_bytes": size}
+    pairs = side_by_side(bench, image, load, "iops")
+    ours, peer = medians(pairs, "iops")
+    single = side_by_side(bench, image, {**load, "depth": 1, "total_bytes": size // 32}, "iops")
+    qd1_ours, qd1_peer = medians(single, "iops")
+    bench.report(ours, peer, [(a["iops"], b["iops"]) for a, b in pairs],
+                 peer_is="nbdkit file, same image, same load", image_bytes=size, written_bytes=load["total_bytes"],
+                 cpu_s_per_gib=core.median([cpu_per_gib(a) for a, _ in pairs]),
+                 peer_cpu_s_per_gib=core.median([cpu_per_gib(b) for _, b in pairs]),
+                 close_s=core.median([a["close_s"] for a, _ in pairs]),
+                 qd1={"ours": qd1_ours, "peer": qd1_peer, "ratio": qd1_ours / qd1_peer},
+                 counts="fio's run with the final flush; every write first saves the old block (baseline)")
+
+
+def capture_seq(bench):
+    gib = 4 if bench.full else 1
+    image = inputs.private_copy(bench, inputs.mixed_image(bench, gib), "disk.img")
+    size = gib * core.GIB
+    load = {"rw": "write", "block_bytes": core.MIB, "depth": 8, "total_bytes": size, "size_bytes": size}
+    pairs = side_by_side(bench, image, load, "mb_s")
+    ours, peer = medians(pairs, "mb_s")
+    empty = bench.dir / "empty.img"  # a new disk: nothing to save before the first write
+
+    def new_disk(make):
+        with open(empty, "wb") as file:
+            file.truncate(size)
+        return make()
+    fresh = []
+    for number in range(bench.runs):
+        numbered = {**load, "seed": 2000 + number}
+        plain = new_disk(lambda: run_plain(bench, nbdkit_file(bench, empty, bench.dir / "peer.sock"), numbered))
+        fresh.append((new_disk(lambda: run_ours(bench, empty, numbered)), plain))
+    fresh_ours, fresh_peer = medians(fresh, "mb_s")
+    bench.report(ours, peer, [(a["mb_s"], b["mb_s"]) for a, b in pairs],
+                 peer_is="nbdkit file, same image, same load", written_bytes=load["total_bytes"],
+                 cpu_s_per_gib=core.median([cpu_per_gib(a) for a, _ in pairs]),
+                 peer_cpu_s_per_gib=core.median([cpu_per_gib(b) for _, b in pairs]),
+                 close_s=core.median([a["close_s"] for a, _ in pairs]),
+                 new_disk={"ours": fresh_ours, "peer": fresh_peer, "ratio": fresh_ours / fresh_peer,
+                           "cpu_s_per_gib": core.median([cpu_per_gib(a) for a, _ in fresh])},
+                 counts="fio's run with the final flush; every write first saves the old block (baseline)")
+
+
+def capture_vs_blklogwrites(bench):
+    core.needs("qemu-storage-daemon")
+    image = inputs.private_copy(bench, inputs.mixed_image(bench, 1), "disk.img")
+    total = core.GIB // (1 if bench.full else 8)
+    load = {"rw": "randwrite", "block_bytes": 4096, "depth": 16, "total_bytes": total, "size_bytes": core.GIB}
+    log, rows = bench.dir / "blklog", []
+    for number in range(bench.runs):
+        numbered = {**load, "seed": 3000 + number}
+        plain = run_plain(bench, nbdkit_file(bench, image, bench.dir / "peer.sock"), numbered)["iops"]
+        ours = run_ours(bench, image, numbered)["iops"]
+        qemu = run_plain(bench, qsd(bench, image), numbered)["iops"]
+        logged = run_plain(bench, qsd(bench, image, log), numbered)["iops"]
+        log.unlink()
+        core.note(f"nbdkit {plain:.0f} ours {ours:.0f} qemu {qemu:.0f} blklogwrites {logged:.0f}")
+        rows.append((ours, plain, logged, qemu))
+    ours = core.median([row[0] / row[1] for row in rows])
+    peer = core.median([row[2] / row[3] for row in rows])
+    names = ("ours", "nbdkit_file", "blklogwrites", "qemu_file")
+    bench.report(ours, peer, [(row[0] / row[1], row[2] / row[3]) for row in rows],
+                 peer_is="qemu-storage-daemon with blklogwrites over plain qemu-storage-daemon", written_bytes=total,
+                 iops={name: core.median([row[at] for row in rows]) for at, name in enumerate(names)})
+
+
+def run(bench):
+    core.needs("fio", "nbdkit")
+    core.build()
+    {"capture-4k": capture_4k, "capture-seq": capture_seq,
+     "capture-vs-blklogwrites": capture_vs_blklogwrites}[bench.name](bench)
