@@ -76,7 +76,7 @@ def unpack(disk, name, paths):
 
 def install(disk, limit_bytes):
     """Install until that much was unpacked, clean the cache, upgrade every sixth package."""
-    core.needs("tar", "zstd", "dpkg-query")
+    core.needs("tar", "zstd", "dpkg-query", "fusermount3")
     for folder in ("var/cache/apt/archives", "var/lib/dpkg"):
         (disk.root / folder).mkdir(parents=True)
     done, installed = 0, []

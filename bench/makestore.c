@@ -13,7 +13,7 @@
 #include "bench/synth.h"
 #include "chronovisor/chronovisor.h"
 
-enum { SEGMENT_EVENTS = 1 << 18, HEADER_BYTES = 128, FOOTER_BYTES = 192 };
+enum { SEGMENT_EVENTS = 1 << 16, HEADER_BYTES = 128, FOOTER_BYTES = 192 };
 
 struct maker {
     const char *dir;
