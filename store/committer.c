@@ -1,0 +1,272 @@
+/* The committer: gives order, writes packs and log, and makes both durable. The only writer of either. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "store/recorder_impl.h"
+
+#define BATCH 1024u
+#define COMMIT_ROOM 8u /* places kept in a segment for its last COMMITs */
+#define IDLE_COMMIT_NS UINT64_C(200000000) /* what nobody waits for is durable after about this long */
+
+int committer_next_segment(struct chv_recorder *rec, struct chv_err *err)
+{
+    return segment_create(&rec->segment, rec->segment.number + 1, rec->seq + 1, 0, rec->prev_digest, err);
+}
+
+static int write_out(struct chv_recorder *rec, struct chv_err *err)
+{
+    int r = pack_flush(&rec->pack, err);
+    if (r < 0 || rec->event_written == rec->event_count) return r;
+    r = segment_append(&rec->segment, rec->events + rec->event_written, rec->event_count - rec->event_written, err);
+    if (r == 0) rec->event_written = rec->event_count;
+    return r;
+}
+
+static struct chv_event *new_event(struct chv_recorder *rec, uint8_t op, uint64_t time_ns)
+{
+    struct chv_event *e = &rec->events[rec->event_count++];
+    memset(e, 0, sizeof *e);
+    if (time_ns > rec->event_time_ns) rec->event_time_ns = time_ns;
+    e->seq = ++rec->seq;
+    e->time_ns = rec->event_time_ns;
+    e->op = op;
+    return e;
+}
+
+static int sync_pack(struct chv_recorder *rec, struct chv_err *err)
+{
+    if (rec->synced_pack == rec->pack.number && rec->synced_pack_bytes == rec->pack.bytes) return 0;
+    int r = rec->io->datasync(rec->io, rec->pack.fd);
+    if (r < 0) return chv_err_set(err, -r, "packs/%08llu.pack: %s", (unsigned long long)rec->pack.number, strerror(-r));
+    rec->synced_pack = rec->pack.number;
+    rec->synced_pack_bytes = rec->pack.bytes;
+    return 0;
+}
+
+/* Write a COMMIT. With `sync`, packs are durable before it is written and the log when this returns. */
+static int commit(struct chv_recorder *rec, bool sync, struct chv_err *err)
+{
+    if (rec->commit_seq == rec->seq && (rec->commit_synced || !sync)) return 0; /* nothing since the last one */
+    int r = write_out(rec, err);
+    if (r == 0 && sync) r = sync_pack(rec, err);
+    if (r < 0) return r;
+    struct chv_event *e = new_event(rec, CHV_OP_COMMIT, 0);
+    e->sectors = (uint32_t)rec->pack.number;
+    e->flags = sync ? CHV_EVENT_FUA : 0;
+    chv_event_set_lba(e, rec->pack.bytes);
+    r = write_out(rec, err);
+    rec->commit_seq = rec->seq;
+    rec->commit_synced = sync;
+    if (r == 0 && sync && (r = rec->io->datasync(rec->io, rec->segment.fd)) < 0)
+        chv_err_set(err, -r, "log/%08llu.seg: %s", (unsigned long long)rec->segment.number, strerror(-r));
+    return r;
+}
+
+/* Hand the sealed segment to the indexer; waits while the one before is not done, so memory is bounded. */
+static int hand_over(struct chv_recorder *rec, struct chv_err *err)
+{
+    struct memtable *fresh = calloc(1, sizeof *fresh);
+    struct chv_event *events = malloc(SEGMENT_EVENTS * sizeof *events);
+    if (!fresh || !events) {
+        free(fresh);
+        free(events);
+        return chv_err_set(err, ENOMEM, "recorder: out of memory");
+    }
+    pthread_mutex_lock(&rec->index_lock);
+    while (rec->job.busy) pthread_cond_wait(&rec->index_cv, &rec->index_lock);
+    pthread_rwlock_wrlock(&rec->mem_lock);
+    rec->sealed = rec->current;
+    rec->current = fresh;
+    pthread_rwlock_unlock(&rec->mem_lock);
+    rec->job = (struct index_job){.busy = true, .events = rec->events, .count = rec->event_count, .table = rec->sealed,
+                                  .pack = rec->pack.number, .pack_bytes = rec->pack.bytes};
+    rec->events = events;
+    rec->event_count = rec->event_written = 0;
+    pthread_cond_broadcast(&rec->index_cv);
+    pthread_mutex_unlock(&rec->index_lock);
+    return 0;
+}
+
+static int rotate_segment(struct chv_recorder *rec, struct chv_err *err)
+{
+    int r = commit(rec, true, err);
+    if (r == 0) r = segment_seal(&rec->segment, rec->seq, rec->event_time_ns, rec->prev_digest, err);
+    if (r == 0) r = hand_over(rec, err);
+    if (r == 0) r = committer_next_segment(rec, err);
+    return r;
+}
+
+static int rotate_pack(struct chv_recorder *rec, struct chv_err *err)
+{
+    int r = pack_seal(&rec->pack, err);
+    return r < 0 ? r : pack_create(&rec->pack, rec->pack.number + 1, err);
+}
+
+/* Store the slot's content unless it is known by now. */
+static int store_block(struct chv_recorder *rec, const struct slot *slot, uint64_t position, bool *is_new, struct chv_err *err)
+{
+    *is_new = false;
+    if (slot->known) return 0;
+    pthread_rwlock_rdlock(&rec->mem_lock); /* the indexer takes `sealed` away */
+    bool known = memtable_find(rec->current, slot->hash) || (rec->sealed && memtable_find(rec->sealed, slot->hash));
+    pthread_rwlock_unlock(&rec->mem_lock);
+    if (known) return 0;
+    if (pack_full(&rec->pack)) {
+        int r = rotate_pack(rec, err);
+        if (r < 0) return r;
+    }
+    pack_loc loc;
+    const uint8_t *stored = slot->codec == CODEC_ZSTD ? queue_packed(&rec->queue, position) : queue_data(&rec->queue, position);
+    int r = pack_add(&rec->pack, slot->hash, slot->codec, stored, slot->stored_bytes, &loc, err);
+    if (r < 0) return r;
+    pthread_rwlock_wrlock(&rec->mem_lock);
+    memtable_insert(rec->current, slot->hash, loc);
+    pthread_rwlock_unlock(&rec->mem_lock);
+    *is_new = true;
+    return 0;
+}
+
+static int log_slot(struct chv_recorder *rec, struct slot *slot, uint64_t position, struct chv_recorder_stats *stats,
+                    struct chv_err *err)
+{
+    bool is_new = false;
+    if (slot->drop) return 0;
+    if (rec->event_count + COMMIT_ROOM > SEGMENT_EVENTS) {
+        int r = rotate_segment(rec, err);
+        if (r < 0) return r;
+    }
+    if (slot->has_data) {
+        int r = store_block(rec, slot, position, &is_new, err);
+        if (r < 0) return r;
+        stats->blocks++;
+        *(is_new ? &stats->new_blocks : &stats->duplicate_blocks) += 1;
+        if (is_new) stats->stored_bytes += slot->stored_bytes;
+    }
+    struct chv_event *e = new_event(rec, slot->op, slot->time_ns);
+    chv_event_set_lba(e, slot->lba);
+    e->sectors = slot->sectors;
+    e->space = slot->space;
+    e->flags = (uint8_t)(slot->flags | (is_new ? CHV_EVENT_NEW : 0));
+    e->entropy = slot->has_data ? slot->entropy : 0;
+    memcpy(e->hash, slot->has_data ? slot->hash : slot->extra, 32);
+    atomic_store_explicit(&slot->seq, e->seq, memory_order_relaxed);
+    stats->events++;
+    return 0;
+}
+
+/* Free the slots below `to`: a COMMIT that covers them is in the log file. With lock held. */
+static void free_slots(struct chv_recorder *rec, uint64_t to)
+{
+    for (uint64_t p = rec->freed; p < to; p++)
+        atomic_store_explicit(&queue_slot(&rec->queue, p)->state, SLOT_EMPTY, memory_order_relaxed);
+    rec->freed = to;
+    atomic_store_explicit(&rec->queue.file->tail, to, memory_order_release);
+    if (rec->space_waiters) pthread_cond_broadcast(&rec->space_cv);
+}
+
+/* With lock held: how many positions from `next` on are DONE (at most BATCH)? */
+static uint64_t done_ahead(const struct chv_recorder *rec)
+{
+    uint64_t n = 0;
+    while (n < BATCH && rec->next + n < rec->claim &&
+           atomic_load_explicit(&queue_slot(&rec->queue, rec->next + n)->state, memory_order_acquire) == SLOT_DONE)
+        n++;
+    return n;
+}
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void wait_for_work(struct chv_recorder *rec)
+{
+    struct timespec until;
+    if (rec->durable == rec->next) { /* nothing is waiting to become durable: sleep until called */
+        pthread_cond_wait(&rec->done_cv, &rec->lock);
+        rec->synced_ns = monotonic_ns();
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + IDLE_COMMIT_NS;
+    until.tv_sec += (time_t)(ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    pthread_cond_timedwait(&rec->done_cv, &rec->lock, &until);
+}
+
+static int process(struct chv_recorder *rec, uint64_t n, struct chv_recorder_stats *stats, struct chv_err *err)
+{
+    int r = 0;
+    for (uint64_t i = 0; r == 0 && i < n; i++)
+        r = log_slot(rec, queue_slot(&rec->queue, rec->next + i), rec->next + i, stats, err);
+    return r < 0 ? r : write_out(rec, err);
+}
+
+static void add_stats(struct chv_recorder_stats *to, const struct chv_recorder_stats *from)
+{
+    to->events += from->events;
+    to->blocks += from->blocks;
+    to->new_blocks += from->new_blocks;
+    to->duplicate_blocks += from->duplicate_blocks;
+    to->stored_bytes += from->stored_bytes;
+}
+
+void *committer_main(void *arg)
+{
+    struct chv_recorder *rec = arg;
+    struct chv_err err = {0};
+    int r = 0;
+    pthread_mutex_lock(&rec->lock);
+    while (r == 0) {
+        uint64_t n = done_ahead(rec);
+        /* Group commit: once everything that anybody waits for is logged, or when it is time. */
+        bool sync = rec->next > rec->durable && ((rec->want > rec->durable && rec->next >= rec->want) ||
+                                                 monotonic_ns() - rec->synced_ns > IDLE_COMMIT_NS);
+        bool drained = n == 0 && rec->stopping && rec->next == rec->head;
+        bool starved = n == 0 && rec->space_waiters && rec->next > rec->freed; /* slots wait only for a COMMIT */
+        if (n == 0 && !sync && !drained && !starved) {
+            wait_for_work(rec);
+            continue;
+        }
+        uint64_t next = rec->next;
+        bool make_room = starved || rec->next + n - rec->freed > rec->queue.count / 4;
+        pthread_mutex_unlock(&rec->lock);
+        struct chv_recorder_stats stats = {0};
+        bool committed = false;
+        if (sync || (drained && next > rec->durable)) {
+            r = commit(rec, true, &err);
+            committed = sync = r == 0;
+        } else if (!drained) {
+            r = process(rec, n, &stats, &err);
+            next += n;
+            if (r == 0 && make_room) {
+                r = commit(rec, false, &err);
+                committed = r == 0;
+            }
+        }
+        pthread_mutex_lock(&rec->lock);
+        if (r < 0) break;
+        rec->next = next;
+        add_stats(&rec->stats, &stats);
+        if (committed) {
+            rec->stats.commits++;
+            free_slots(rec, next);
+        }
+        if (committed && sync) {
+            rec->durable = next;
+            rec->synced_ns = monotonic_ns();
+            rec->stats.last_seq = rec->seq;
+            pthread_cond_broadcast(&rec->durable_cv);
+        }
+        if (drained) break;
+    }
+    rec->committer_done = true;
+    pthread_mutex_unlock(&rec->lock);
+    if (r < 0) recorder_fail(rec, &err);
+    return NULL;
+}

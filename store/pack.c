@@ -1,0 +1,268 @@
+#include "store/pack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "base/clock.h"
+
+#define BLOCK_MAX 4096u
+#define RECORD_MAX (sizeof(struct pack_record) + BLOCK_MAX)
+#define SCAN_BYTES (1u << 20)
+
+void pack_set_init(struct pack_set *set, const struct meta *meta)
+{
+    memset(set, 0, sizeof *set);
+    set->meta = meta;
+    pthread_rwlock_init(&set->lock, NULL);
+}
+
+void pack_set_fini(struct pack_set *set)
+{
+    for (int i = 0; i < PACK_FDS; i++)
+        if (set->fds[i].pack) close(set->fds[i].fd);
+    pthread_rwlock_destroy(&set->lock);
+}
+
+int pack_check_header(const struct meta *meta, uint64_t number, int fd, struct chv_err *err)
+{
+    struct pack_header h;
+    int r = io_pread_full(fd, &h, sizeof h, 0);
+    if (r < 0 || memcmp(h.magic, PACK_MAGIC, 8) != 0 || h.version != CHV_FORMAT_VERSION ||
+        h.header_bytes != sizeof h || h.number != number || memcmp(h.uuid, meta->uuid, 16) != 0)
+        return chv_err_set(err, EBADMSG, "packs/%08llu.pack: header damaged or of another store",
+                           (unsigned long long)number);
+    return 0;
+}
+
+/* With the lock held in either way: the descriptor of a pack, or -1. */
+static int set_lookup(const struct pack_set *set, uint64_t pack)
+{
+    return set->fds[pack % PACK_FDS].pack == pack ? set->fds[pack % PACK_FDS].fd : -1;
+}
+
+/* Returns with the lock held for reading and the descriptor, or -errno without it. */
+static int set_acquire(struct pack_set *set, uint64_t pack, struct chv_err *err)
+{
+    for (;;) {
+        pthread_rwlock_rdlock(&set->lock);
+        int fd = set_lookup(set, pack);
+        if (fd >= 0) return fd;
+        pthread_rwlock_unlock(&set->lock);
+        char path[STORE_PATH_BYTES];
+        meta_pack_path(set->meta, pack, path);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) return chv_err_set(err, errno, "%s: %s", path, strerror(errno));
+        int r = pack_check_header(set->meta, pack, fd, err);
+        if (r < 0) {
+            close(fd);
+            return r;
+        }
+        pthread_rwlock_wrlock(&set->lock);
+        if (set_lookup(set, pack) >= 0) {
+            close(fd);
+        } else {
+            if (set->fds[pack % PACK_FDS].pack) close(set->fds[pack % PACK_FDS].fd);
+            set->fds[pack % PACK_FDS].pack = pack;
+            set->fds[pack % PACK_FDS].fd = fd;
+        }
+        pthread_rwlock_unlock(&set->lock);
+    }
+}
+
+static bool record_sane(const struct pack_record *rec, uint32_t block_bytes)
+{
+    return rec->raw_bytes == block_bytes && rec->reserved == 0 && rec->stored_bytes > 0 &&
+           rec->stored_bytes <= block_bytes &&
+           (rec->codec == CODEC_ZSTD || (rec->codec == CODEC_RAW && rec->stored_bytes == block_bytes));
+}
+
+/* Unpack stored bytes into out[block_bytes]; true when they are the content that `hash` names. */
+static bool unpack(const struct pack_record *rec, const uint8_t *stored, const uint8_t hash[32], uint8_t *out,
+                   uint32_t block_bytes)
+{
+    if (rec->codec == CODEC_RAW)
+        memcpy(out, stored, block_bytes);
+    else if (ZSTD_decompress(out, block_bytes, stored, rec->stored_bytes) != block_bytes)
+        return false;
+    uint8_t digest[32];
+    SHA256(out, block_bytes, digest);
+    return memcmp(digest, hash, 32) == 0;
+}
+
+int pack_read(struct pack_set *set, pack_loc loc, const uint8_t hash[32], void *buf, struct chv_err *err)
+{
+    uint8_t bytes[RECORD_MAX];
+    struct pack_record rec;
+    uint32_t block_bytes = set->meta->block_bytes;
+    uint64_t offset = pack_loc_offset(loc);
+    int fd = set_acquire(set, pack_loc_pack(loc), err);
+    if (fd < 0) return fd;
+    ssize_t n = pread(fd, bytes, sizeof rec + block_bytes, (off_t)offset); /* the record and, often, some more */
+    int failed = n < 0 ? errno : 0;
+    pthread_rwlock_unlock(&set->lock);
+    if (failed)
+        return chv_err_set(err, failed, "packs/%08llu.pack at %llu: %s", (unsigned long long)pack_loc_pack(loc),
+                           (unsigned long long)offset, strerror(failed));
+    if ((size_t)n >= sizeof rec) {
+        memcpy(&rec, bytes, sizeof rec);
+        if (record_sane(&rec, block_bytes) && (size_t)n >= sizeof rec + rec.stored_bytes &&
+            memcmp(rec.hash, hash, 32) == 0 && unpack(&rec, bytes + sizeof rec, hash, buf, block_bytes))
+            return 0;
+    }
+    return chv_err_set(err, EBADMSG, "packs/%08llu.pack at %llu: the stored block is damaged",
+                       (unsigned long long)pack_loc_pack(loc), (unsigned long long)offset);
+}
+
+int pack_scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_t to, bool verify, pack_scan_fn *fn,
+              void *arg, uint64_t *end, struct chv_err *err)
+{
+    char path[STORE_PATH_BYTES];
+    uint8_t raw[BLOCK_MAX];
+    uint64_t at = from ? from : sizeof(struct pack_header);
+    *end = at;
+    meta_pack_path(meta, number, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return chv_err_set(err, errno, "%s: %s", path, strerror(errno));
+    uint8_t *window = malloc(SCAN_BYTES);
+    int r = window ? pack_check_header(meta, number, fd, err) : chv_err_set(err, ENOMEM, "%s: out of memory", path);
+    uint64_t window_at = 0;
+    size_t window_bytes = 0;
+    while (r == 0 && at < to) {
+        if (at < window_at || at + RECORD_MAX > window_at + window_bytes) {
+            ssize_t n = pread(fd, window, SCAN_BYTES, (off_t)at);
+            if (n < 0) {
+                r = chv_err_set(err, errno, "%s at %llu: %s", path, (unsigned long long)at, strerror(errno));
+                break;
+            }
+            window_at = at;
+            window_bytes = (size_t)n;
+        }
+        struct pack_record rec;
+        const uint8_t *p = window + (at - window_at);
+        size_t left = window_bytes - (size_t)(at - window_at);
+        if (left < sizeof rec) break;
+        memcpy(&rec, p, sizeof rec);
+        if (!record_sane(&rec, meta->block_bytes) || left < sizeof rec + rec.stored_bytes ||
+            at + sizeof rec + rec.stored_bytes > to)
+            break;
+        if (verify && !unpack(&rec, p + sizeof rec, rec.hash, raw, meta->block_bytes)) break;
+        r = fn ? fn(arg, &rec, pack_loc_make(number, at)) : 0;
+        if (r == 0) *end = at += sizeof rec + rec.stored_bytes;
+    }
+    free(window);
+    close(fd);
+    return r;
+}
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+static int fail(const struct pack_writer *w, int r, struct chv_err *err)
+{
+    char path[STORE_PATH_BYTES];
+    meta_pack_path(w->meta, w->number, path);
+    return chv_err_set(err, -r, "%s: %s", path, strerror(-r));
+}
+
+int pack_create(struct pack_writer *w, uint64_t number, struct chv_err *err)
+{
+    char path[STORE_PATH_BYTES], dir[STORE_PATH_BYTES];
+    struct pack_header header = {.version = CHV_FORMAT_VERSION, .header_bytes = sizeof header, .number = number,
+                                 .created_ns = clock_now_ns()};
+    memcpy(header.magic, PACK_MAGIC, 8);
+    memcpy(header.uuid, w->meta->uuid, 16);
+    w->number = number;
+    w->bytes = sizeof header;
+    w->used = 0;
+    meta_pack_path(w->meta, number, path);
+    meta_path(w->meta, "packs", dir);
+    w->fd = w->io->open(w->io, path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    if (w->fd < 0) return fail(w, w->fd, err);
+    int r = w->io->pwrite(w->io, w->fd, &header, sizeof header, 0);
+    if (r == 0) r = w->io->datasync(w->io, w->fd);
+    if (r == 0) r = w->io->sync_dir(w->io, dir);
+    if (r < 0) {
+        w->io->close(w->io, w->fd);
+        w->fd = -1;
+        return fail(w, r, err);
+    }
+    return 0;
+}
+
+int pack_resume(struct pack_writer *w, uint64_t number, uint64_t bytes, struct chv_err *err)
+{
+    char path[STORE_PATH_BYTES];
+    w->number = number;
+    w->bytes = bytes;
+    w->used = 0;
+    meta_pack_path(w->meta, number, path);
+    w->fd = w->io->open(w->io, path, O_RDWR, 0600);
+    if (w->fd < 0) return fail(w, w->fd, err);
+    int r = w->io->truncate(w->io, w->fd, bytes);
+    if (r == 0) r = w->io->datasync(w->io, w->fd);
+    if (r < 0) {
+        w->io->close(w->io, w->fd);
+        w->fd = -1;
+        return fail(w, r, err);
+    }
+    return 0;
+}
+
+int pack_add(struct pack_writer *w, const uint8_t hash[32], uint8_t codec, const void *stored, uint32_t stored_bytes,
+             pack_loc *loc, struct chv_err *err)
+{
+    if (w->used + RECORD_MAX > w->room) {
+        size_t room = w->room ? 2 * w->room : 1 << 20;
+        uint8_t *grown = realloc(w->buffer, room);
+        if (!grown) return fail(w, -ENOMEM, err);
+        w->buffer = grown;
+        w->room = room;
+    }
+    struct pack_record rec = {.stored_bytes = stored_bytes, .raw_bytes = (uint16_t)w->meta->block_bytes, .codec = codec};
+    memcpy(rec.hash, hash, 32);
+    *loc = pack_loc_make(w->number, w->bytes + w->used);
+    memcpy(w->buffer + w->used, &rec, sizeof rec);
+    memcpy(w->buffer + w->used + sizeof rec, stored, stored_bytes);
+    w->used += sizeof rec + stored_bytes;
+    return 0;
+}
+
+int pack_flush(struct pack_writer *w, struct chv_err *err)
+{
+    if (w->used == 0) return 0;
+    int r = w->io->pwrite(w->io, w->fd, w->buffer, w->used, w->bytes);
+    if (r < 0) return fail(w, r, err);
+    w->bytes += w->used;
+    w->used = 0;
+    return 0;
+}
+
+bool pack_full(const struct pack_writer *w)
+{
+    return w->bytes + w->used >= PACK_MAX_BYTES;
+}
+
+int pack_seal(struct pack_writer *w, struct chv_err *err)
+{
+    int r = pack_flush(w, err);
+    if (r < 0) return r;
+    r = w->io->datasync(w->io, w->fd);
+    if (r == 0 && fchmod(w->fd, 0400) < 0) r = -errno;
+    int closed = w->io->close(w->io, w->fd);
+    w->fd = -1;
+    if (r == 0) r = closed;
+    return r < 0 ? fail(w, r, err) : 0;
+}
+
+void pack_writer_fini(struct pack_writer *w)
+{
+    if (w->fd >= 0) w->io->close(w->io, w->fd);
+    free(w->buffer);
+    w->buffer = NULL;
+    w->fd = -1;
+}

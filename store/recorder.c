@@ -1,0 +1,321 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "store/custody.h"
+#include "store/recorder_impl.h"
+
+void recorder_fail(struct chv_recorder *rec, const struct chv_err *err)
+{
+    pthread_mutex_lock(&rec->lock);
+    if (!rec->error) {
+        rec->error = err->code ? err->code : EIO;
+        rec->error_text = *err;
+    }
+    pthread_cond_broadcast(&rec->space_cv);
+    pthread_cond_broadcast(&rec->durable_cv);
+    pthread_cond_broadcast(&rec->work_cv);
+    pthread_cond_broadcast(&rec->done_cv);
+    pthread_mutex_unlock(&rec->lock);
+}
+
+/* With lock held. */
+static int sticky(const struct chv_recorder *rec, struct chv_err *err)
+{
+    if (err) *err = rec->error_text;
+    return -rec->error;
+}
+
+static bool takes_blocks(uint8_t op)
+{
+    return chv_op_has_content(op);
+}
+
+static uint64_t per_block(const struct chv_recorder *rec)
+{
+    return rec->meta.block_bytes / CHV_SECTOR_BYTES;
+}
+
+/* How many queue slots does a request take? */
+static uint64_t slots_of(const struct chv_recorder *rec, const struct chv_record *r)
+{
+    if (!takes_blocks(r->op)) return 1;
+    return (r->lba + r->sectors + per_block(rec) - 1) / per_block(rec) - r->lba / per_block(rec);
+}
+
+static void fill_common(struct slot *slot, const struct chv_record *r, uint64_t position, uint64_t time_ns)
+{
+    slot->position = position;
+    slot->time_ns = time_ns;
+    slot->seq = 0;
+    slot->space = r->space;
+    slot->op = r->op;
+    slot->flags = r->flags;
+    slot->entropy = 0;
+    slot->has_data = slot->has_unless = slot->drop = slot->known = 0;
+    memset(slot->extra, 0, sizeof slot->extra);
+}
+
+static void fill_one(struct chv_recorder *rec, const struct chv_record *r, uint64_t position, uint64_t time_ns)
+{
+    struct slot *slot = queue_slot(&rec->queue, position);
+    fill_common(slot, r, position, time_ns);
+    slot->lba = r->lba;
+    slot->sectors = r->sectors;
+    if (r->op == CHV_OP_GAP) memcpy(slot->extra, &r->gap, sizeof slot->extra);
+    if (r->op == CHV_OP_SPACE || r->op == CHV_OP_MARK) memcpy(slot->extra, r->data, sizeof slot->extra);
+    atomic_store_explicit(&slot->state, SLOT_READY, memory_order_release);
+}
+
+/* Blocks [from, from + n) of a request with content. */
+static void fill_blocks(struct chv_recorder *rec, const struct chv_record *r, uint64_t from, uint64_t n,
+                        uint64_t position, uint64_t time_ns)
+{
+    uint64_t unit = per_block(rec), first_block = r->lba / unit, end_lba = r->lba + r->sectors;
+    for (uint64_t i = from; i < from + n; i++, position++) {
+        struct slot *slot = queue_slot(&rec->queue, position);
+        uint64_t start = (first_block + i) * unit, stop = start + unit;
+        fill_common(slot, r, position, time_ns);
+        if (i > 0) slot->flags |= CHV_EVENT_CONTINUED;
+        if (start < r->lba || stop > end_lba) slot->flags |= CHV_EVENT_PARTIAL;
+        if (start < r->lba) start = r->lba;
+        if (stop > end_lba) stop = end_lba;
+        slot->lba = start;
+        slot->sectors = (uint32_t)(stop - start);
+        slot->has_data = 1;
+        memcpy(queue_data(&rec->queue, position), (const uint8_t *)r->data + i * rec->meta.block_bytes,
+               rec->meta.block_bytes);
+        if (r->unless) {
+            slot->has_unless = 1;
+            memcpy(slot->extra, r->unless[i], 32);
+        }
+        atomic_store_explicit(&slot->state, SLOT_READY, memory_order_release);
+    }
+}
+
+/* With lock held: the instant of a request. */
+static uint64_t stamp(struct chv_recorder *rec, uint64_t time_ns)
+{
+    if (time_ns == 0) time_ns = clock_now_ns();
+    if (time_ns > rec->last_time_ns) rec->last_time_ns = time_ns;
+    return rec->last_time_ns;
+}
+
+/* With lock held: account for a request that will not be recorded. */
+static void lose(struct chv_recorder *rec, const struct chv_record *r, uint64_t events, uint8_t reason)
+{
+    if (!chv_op_is_version(r->op)) return; /* a read or flush unseen leaves no hole in what blocks held */
+    uint64_t unit = per_block(rec);
+    queue_add_gap(&rec->queue, r->space, r->lba / unit, (r->lba + r->sectors + unit - 1) / unit, events,
+                  stamp(rec, r->time_ns), reason);
+    rec->stats.gaps++;
+}
+
+/* With lock held: reserve n slots; returns the position, or UINT64_MAX when there is no room and no waiting. */
+static uint64_t reserve(struct chv_recorder *rec, uint64_t n, bool may_wait)
+{
+    if (rec->head + n - rec->freed > rec->queue.count) {
+        rec->stats.waits++;
+        if (!may_wait) return UINT64_MAX;
+        rec->space_waiters++;
+        pthread_cond_signal(&rec->done_cv); /* the committer may hold slots that only wait for a COMMIT */
+        while (!rec->error && rec->head + n - rec->freed > rec->queue.count) pthread_cond_wait(&rec->space_cv, &rec->lock);
+        rec->space_waiters--;
+        if (rec->error) return UINT64_MAX;
+    }
+    uint64_t position = rec->head;
+    rec->head += n;
+    /* The file's head may only cover slots whose age recovery can tell: mark them before moving it. */
+    for (uint64_t p = position; p < rec->head; p++) queue_slot(&rec->queue, p)->position = UINT64_MAX;
+    atomic_store_explicit(&rec->queue.file->head, rec->head, memory_order_release);
+    return position;
+}
+
+static void wake_workers(struct chv_recorder *rec)
+{
+    if (rec->idle_workers) pthread_cond_signal(&rec->work_cv);
+}
+
+/* With lock held: say what was lost, now that there is room. */
+static void emit_gaps(struct chv_recorder *rec)
+{
+    struct queue_file *f = rec->queue.file;
+    while (f->gap_count > 0 && rec->head + 1 - rec->freed <= rec->queue.count && !rec->error) {
+        struct queue_gap *g = &f->gaps[f->gap_count - 1];
+        uint64_t unit = per_block(rec), blocks = g->end_block - g->first_block;
+        bool all = blocks * unit <= UINT32_MAX;
+        if (!all) blocks = UINT32_MAX / unit;
+        struct chv_record r = {.space = g->space, .op = CHV_OP_GAP, .lba = g->first_block * unit,
+                               .sectors = (uint32_t)(blocks * unit),
+                               .gap = {.reason = g->reason, .events = g->events, .first_time_ns = g->first_time_ns}};
+        uint64_t position = reserve(rec, 1, false);
+        fill_one(rec, &r, position, stamp(rec, 0));
+        if (all)
+            f->gap_count--;
+        else
+            g->first_block += blocks;
+    }
+    wake_workers(rec);
+}
+
+/* Append one request's slots, in pieces when it is larger than half the queue. */
+static int append_large(struct chv_recorder *rec, const struct chv_record *r, uint64_t slots, uint64_t *ticket)
+{
+    uint64_t piece = rec->queue.count / 4;
+    for (uint64_t from = 0; from < slots; from += piece) {
+        uint64_t n = slots - from < piece ? slots - from : piece;
+        uint64_t position = reserve(rec, n, !rec->gap_when_behind);
+        if (position == UINT64_MAX) {
+            if (rec->error && !rec->gap_when_behind) return -rec->error;
+            struct chv_record rest = *r;
+            rest.lba = (r->lba / per_block(rec) + from) * per_block(rec);
+            if (from == 0) rest.lba = r->lba;
+            rest.sectors = (uint32_t)(r->lba + r->sectors - rest.lba);
+            lose(rec, &rest, slots - from, rec->error ? CHV_GAP_STORE_ERROR : CHV_GAP_QUEUE_FULL);
+            break;
+        }
+        uint64_t now = stamp(rec, r->time_ns);
+        *ticket = rec->head;
+        pthread_mutex_unlock(&rec->lock);
+        fill_blocks(rec, r, from, n, position, now);
+        pthread_mutex_lock(&rec->lock);
+        wake_workers(rec);
+    }
+    return 0;
+}
+
+static int validate(const struct chv_recorder *rec, const struct chv_record *r, struct chv_err *err)
+{
+    if (takes_blocks(r->op) && (!r->data || r->sectors == 0))
+        return chv_err_set(err, EINVAL, "recorder: a request with content needs data and a length");
+    if (r->lba > CHV_LBA_MAX || r->lba + r->sectors > CHV_LBA_MAX)
+        return chv_err_set(err, EINVAL, "recorder: lba %llu is beyond the format's limit", (unsigned long long)r->lba);
+    if ((r->op == CHV_OP_ZERO || r->op == CHV_OP_TRIM || r->op == CHV_OP_GAP) && r->lba % per_block(rec) != 0)
+        return chv_err_set(err, EINVAL, "recorder: a range must begin at a block");
+    if (r->op == 0 || r->op > CHV_OP_MAX || r->op == CHV_OP_COMMIT)
+        return chv_err_set(err, EINVAL, "recorder: operation %u is not for sensors", r->op);
+    return 0;
+}
+
+int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *records, size_t count, uint64_t *ticket,
+                        struct chv_err *err)
+{
+    uint64_t total = 0, last = 0, bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        int r = validate(rec, &records[i], err);
+        if (r < 0) return r;
+        total += slots_of(rec, &records[i]);
+        bytes += (uint64_t)records[i].sectors * CHV_SECTOR_BYTES;
+    }
+    pthread_mutex_lock(&rec->lock);
+    int r = rec->error && !rec->gap_when_behind ? sticky(rec, err) : 0;
+    if (r == 0 && rec->queue.file->gap_count) emit_gaps(rec);
+    last = rec->head;
+    if (r == 0 && total <= rec->queue.count / 2) {
+        uint64_t position = rec->error ? UINT64_MAX : reserve(rec, total, !rec->gap_when_behind);
+        if (position == UINT64_MAX && rec->error && !rec->gap_when_behind) {
+            r = sticky(rec, err);
+        } else if (position == UINT64_MAX) {
+            for (size_t i = 0; i < count; i++)
+                lose(rec, &records[i], slots_of(rec, &records[i]), rec->error ? CHV_GAP_STORE_ERROR : CHV_GAP_QUEUE_FULL);
+        } else {
+            uint64_t now = 0;
+            for (size_t i = 0; i < count; i++) now = stamp(rec, records[i].time_ns);
+            last = rec->head;
+            pthread_mutex_unlock(&rec->lock);
+            for (size_t i = 0; i < count; i++) {
+                uint64_t slots = slots_of(rec, &records[i]);
+                if (takes_blocks(records[i].op))
+                    fill_blocks(rec, &records[i], 0, slots, position, now);
+                else
+                    fill_one(rec, &records[i], position, now);
+                position += slots;
+            }
+            pthread_mutex_lock(&rec->lock);
+        }
+    } else if (r == 0) {
+        for (size_t i = 0; r == 0 && i < count; i++) {
+            uint64_t slots = slots_of(rec, &records[i]);
+            if (takes_blocks(records[i].op)) {
+                r = append_large(rec, &records[i], slots, &last);
+            } else {
+                uint64_t position = reserve(rec, 1, true);
+                if (position == UINT64_MAX) r = -rec->error;
+                else fill_one(rec, &records[i], position, stamp(rec, records[i].time_ns)), last = rec->head;
+            }
+        }
+        if (r < 0) r = sticky(rec, err);
+    }
+    if (r == 0) {
+        rec->stats.requests += count;
+        rec->stats.bytes += bytes;
+        wake_workers(rec);
+    }
+    pthread_mutex_unlock(&rec->lock);
+    if (ticket) *ticket = last;
+    return r;
+}
+
+int chv_recorder_wait(struct chv_recorder *rec, uint64_t ticket, struct chv_err *err)
+{
+    int r = 0;
+    pthread_mutex_lock(&rec->lock);
+    if (ticket > rec->head) ticket = rec->head;
+    if (ticket > rec->want) rec->want = ticket;
+    if (rec->durable < ticket) pthread_cond_signal(&rec->done_cv);
+    while (rec->durable < ticket && !rec->error) pthread_cond_wait(&rec->durable_cv, &rec->lock);
+    if (rec->durable < ticket) r = sticky(rec, err);
+    if (r < 0 && rec->gap_when_behind) r = 0; /* the operator chose gaps: said in the queue file, and at the next start */
+    pthread_mutex_unlock(&rec->lock);
+    return r;
+}
+
+int chv_recorder_space(struct chv_recorder *rec, const char *name, uint64_t size_bytes, enum chv_rest rest,
+                       const char *source, uint16_t *id, struct chv_err *err)
+{
+    size_t length = strlen(name);
+    if (length == 0 || length > CHV_SPACE_NAME_BYTES)
+        return chv_err_set(err, EINVAL, "space name '%.40s' has %zu bytes; 1 to %u are possible", name, length,
+                           CHV_SPACE_NAME_BYTES);
+    int r = source ? meta_set_source(&rec->meta, rec->io, name, source, err) : 0;
+    if (r < 0) return r;
+    pthread_mutex_lock(&rec->space_lock);
+    struct recorder_space *space = NULL;
+    for (size_t i = 0; i < rec->space_count; i++)
+        if (strcmp(rec->spaces[i].name, name) == 0) space = &rec->spaces[i];
+    bool same = space && (space->size_bytes + 511) / 512 == (size_bytes + 511) / 512 && space->rest == rest;
+    if (!space && rec->space_count < RECORDER_SPACES_MAX) {
+        space = &rec->spaces[rec->space_count++];
+        space->id = (uint16_t)rec->space_count;
+        for (size_t i = 0; i + 1 < rec->space_count; i++)
+            if (rec->spaces[i].id >= space->id) space->id = (uint16_t)(rec->spaces[i].id + 1);
+        memcpy(space->name, name, length + 1);
+    }
+    if (!space) {
+        r = chv_err_set(err, ENOSPC, "a store has at most %u spaces", RECORDER_SPACES_MAX);
+    } else if (!same) {
+        uint8_t padded[CHV_SPACE_NAME_BYTES] = {0};
+        memcpy(padded, name, length);
+        space->size_bytes = size_bytes;
+        space->rest = (uint8_t)rest;
+        struct chv_record record = {.space = space->id, .op = CHV_OP_SPACE, .flags = (uint8_t)rest,
+                                    .lba = (size_bytes + CHV_SECTOR_BYTES - 1) / CHV_SECTOR_BYTES, .data = padded};
+        r = chv_recorder_append(rec, &record, 1, NULL, err);
+    }
+    if (r == 0) *id = space->id;
+    pthread_mutex_unlock(&rec->space_lock);
+    return r;
+}
+
+void chv_recorder_stats(struct chv_recorder *rec, struct chv_recorder_stats *out)
+{
+    pthread_mutex_lock(&rec->lock);
+    *out = rec->stats;
+    out->queue_used = rec->head - rec->freed;
+    out->queue_blocks = rec->queue.count;
+    pthread_mutex_unlock(&rec->lock);
+}

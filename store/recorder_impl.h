@@ -1,0 +1,125 @@
+/* Inside of struct chv_recorder, shared by its parts:
+ *
+ *   recorder.c   append, wait; recorder_open.c: open, close   (callers' threads)
+ *   worker.c     hash, entropy, dedup, compress    (N threads)
+ *   committer.c  order, log, packs, durability     (one thread)
+ *   indexer.c    sorted runs of sealed segments    (one thread), their merging (one thread)
+ *   recover.c    what a crash left
+ *
+ * `lock` guards positions, waiting and the sticky error; `mem_lock` the dedup tables and the index pointer.
+ * mem_lock may be taken with lock held, never the other way round.
+ */
+#ifndef CHV_STORE_RECORDER_IMPL_H
+#define CHV_STORE_RECORDER_IMPL_H
+
+#include <pthread.h>
+
+#include "chronovisor/recorder.h"
+#include "chronovisor/store.h"
+#include "store/index.h"
+#include "store/pack.h"
+#include "store/queue.h"
+#include "store/segment.h"
+
+#define MEMTABLE_SLOTS (2 * SEGMENT_EVENTS) /* at most half full: a segment has at most that many new blocks */
+#define RECORDER_SPACES_MAX 16384u
+#define WORKERS_MAX 8u
+
+/* Blocks stored since the last indexed segment: hash → location. */
+struct memtable {
+    uint64_t count;
+    struct memtable_entry {
+        uint8_t hash[32];
+        pack_loc loc; /* 0: free (no record is at offset 0) */
+    } slots[MEMTABLE_SLOTS];
+};
+bool memtable_find(const struct memtable *t, const uint8_t hash[32]);
+void memtable_insert(struct memtable *t, const uint8_t hash[32], pack_loc loc);
+
+/* A sealed segment on its way into the index. */
+struct index_job {
+    bool busy;
+    struct chv_event *events;
+    size_t count;
+    struct memtable *table;
+    uint64_t pack, pack_bytes;
+};
+
+struct recorder_space {
+    char name[CHV_SPACE_NAME_BYTES + 1];
+    uint16_t id;
+    uint64_t size_bytes;
+    uint8_t rest;
+};
+
+struct chv_recorder {
+    struct meta meta;
+    const struct io *io;
+    struct signer *signer;
+    int lock_fd;
+    bool gap_when_behind;
+    struct queue queue;
+
+    pthread_mutex_t lock;
+    pthread_cond_t space_cv, work_cv, done_cv, durable_cv;
+    uint64_t head;     /* next position to reserve */
+    uint64_t claim;    /* next position a worker takes */
+    uint64_t next;     /* next position the committer logs */
+    uint64_t freed;    /* positions below are under a COMMIT written to the log: their slots are free */
+    uint64_t durable;  /* positions below are on stable storage */
+    uint64_t want;     /* somebody waits for positions below */
+    uint64_t last_time_ns;
+    unsigned idle_workers, space_waiters;
+    bool stopping, committer_done;
+    int error;         /* sticky: the store takes nothing any more */
+    struct chv_err error_text;
+    struct chv_recorder_stats stats;
+
+    pthread_t workers[WORKERS_MAX], committer, indexer, merger;
+    unsigned worker_count;
+    bool committer_running, indexer_running, merger_running;
+
+    /* the committer's own */
+    struct segment_writer segment;
+    struct pack_writer pack;
+    uint64_t seq, event_time_ns;       /* of the last event */
+    uint8_t prev_digest[32];
+    struct chv_event *events;          /* of the current segment, for the index */
+    size_t event_count, event_written; /* written: already in the file */
+    uint64_t synced_pack, synced_pack_bytes;
+    uint64_t commit_seq, synced_ns;    /* the last COMMIT; when the last one was synced (monotonic) */
+    bool commit_synced;
+
+    pthread_rwlock_t mem_lock;
+    struct memtable *current, *sealed; /* sealed: being indexed, or NULL */
+    struct index *index;
+
+    pthread_mutex_t index_lock;        /* index jobs, manifest changes */
+    pthread_cond_t index_cv;
+    struct index_job job;
+    bool index_stop;
+    uint64_t next_group;
+
+    pthread_mutex_t space_lock;
+    struct recorder_space *spaces;
+    size_t space_count;
+};
+
+/* Set the sticky error (once) and wake everybody. */
+void recorder_fail(struct chv_recorder *rec, const struct chv_err *err);
+
+void *worker_main(void *rec);
+void *committer_main(void *rec);
+void *indexer_main(void *rec);
+void *merger_main(void *rec);
+
+/* committer.c: the first segment and pack of an empty store, or the next after a sealed one. */
+int committer_next_segment(struct chv_recorder *rec, struct chv_err *err);
+/* Bring segment, pack, seq, tables and index to where the log ends; replays nothing. */
+int recover_log(struct chv_recorder *rec, struct chv_err *err);
+/* Decide which queued positions still have to be logged; sets head, claim, next, freed. */
+void recover_queue(struct chv_recorder *rec);
+/* indexer.c: index a finished segment now (used by recovery too). Takes job's events and table. */
+int indexer_run_job(struct chv_recorder *rec, struct index_job *job, struct chv_err *err);
+
+#endif

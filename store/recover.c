@@ -1,0 +1,217 @@
+/* What a crash left: cut the log behind its last good COMMIT, the packs to where that says, index what is sealed,
+ * and find out which queued positions were never logged. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/recorder_impl.h"
+
+/* Keep the longest prefix of commits whose packs hold up. COMMITs that were written after the packs were synced
+ * (FUA) are taken at their word: what fails behind them is damage for `verify` to name, not a torn tail. */
+static size_t trusted_prefix(const struct chv_recorder *rec, const struct chv_event *events, size_t count)
+{
+    uint64_t pack = rec->index->pack ? rec->index->pack : 1, bytes = rec->index->pack_bytes;
+    size_t trusted = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct chv_event *e = &events[i];
+        if (e->op != CHV_OP_COMMIT) continue;
+        uint64_t to_pack = e->sectors, to_bytes = chv_event_lba(e);
+        bool good = true;
+        while (good && !(e->flags & CHV_EVENT_FUA) && (pack < to_pack || (pack == to_pack && bytes < to_bytes))) {
+            uint64_t end, to = pack == to_pack ? to_bytes : UINT64_MAX;
+            good = pack_scan(&rec->meta, pack, bytes, to, true, NULL, NULL, &end, NULL) == 0 && (pack != to_pack || end == to);
+            if (pack == to_pack) break;
+            pack++;
+            bytes = 0;
+        }
+        if (!good) {
+            /* A later synced COMMIT vouches for everything before it. */
+            for (size_t k = i + 1; k < count; k++)
+                good |= events[k].op == CHV_OP_COMMIT && (events[k].flags & CHV_EVENT_FUA);
+            if (!good) break;
+        }
+        pack = to_pack;
+        bytes = to_bytes;
+        trusted = i + 1;
+    }
+    return trusted;
+}
+
+/* Digest state and pack position behind the first `count` events. */
+static void tail_rebuild(struct segment_tail *tail, int fd, const struct chv_event *events, size_t count)
+{
+    segment_tail_init(tail, fd);
+    sha256_update(&tail->sha, events, count * sizeof *events);
+    tail->events = count;
+    for (size_t i = count; i-- > 0;)
+        if (events[i].op == CHV_OP_COMMIT) {
+            tail->pack = events[i].sectors;
+            tail->pack_bytes = chv_event_lba(&events[i]);
+            break;
+        }
+}
+
+static int take_loc(void *arg, const struct pack_record *record, pack_loc loc)
+{
+    struct memtable *table = arg;
+    if (table->count < MEMTABLE_SLOTS - 1) memtable_insert(table, record->hash, loc);
+    return 0;
+}
+
+/* Blocks stored from (rec->index mark) up to (pack, bytes), into the table. */
+static int load_table(struct chv_recorder *rec, struct memtable *table, uint64_t pack, uint64_t bytes, struct chv_err *err)
+{
+    uint64_t at = rec->index->pack ? rec->index->pack : 1, from = rec->index->pack_bytes;
+    for (; at <= pack; at++, from = 0) {
+        uint64_t end;
+        int r = pack_scan(&rec->meta, at, from, at == pack ? bytes : UINT64_MAX, false, take_loc, table, &end, err);
+        if (r < 0 && r != -ENOENT) return r;
+    }
+    return 0;
+}
+
+/* Sealed, not indexed: as the indexer would have done. */
+static int index_sealed(struct chv_recorder *rec, const struct segment *seg, struct chv_err *err)
+{
+    char path[STORE_PATH_BYTES];
+    meta_segment_path(&rec->meta, seg->number, path);
+    struct index_job job = {.events = malloc(seg->events * sizeof *job.events + 1), .count = seg->events,
+                            .table = calloc(1, sizeof *job.table)};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int r = !job.events || !job.table ? -ENOMEM : fd < 0 ? -errno : 0;
+    if (r == 0) r = io_pread_full(fd, job.events, seg->events * sizeof *job.events, segment_event_offset(0));
+    if (fd >= 0) close(fd);
+    if (r < 0) chv_err_set(err, -r, "%s: %s", path, strerror(-r));
+    for (size_t i = seg->events; r == 0 && i-- > 0;)
+        if (job.events[i].op == CHV_OP_COMMIT) {
+            job.pack = job.events[i].sectors;
+            job.pack_bytes = chv_event_lba(&job.events[i]);
+            break;
+        }
+    if (r == 0) r = load_table(rec, job.table, job.pack, job.pack_bytes, err);
+    if (r == 0 && job.count > 0) return indexer_run_job(rec, &job, err);
+    free(job.events);
+    free(job.table);
+    return r;
+}
+
+static int open_packs(struct chv_recorder *rec, uint64_t pack, uint64_t bytes, struct chv_err *err)
+{
+    uint64_t *numbers, count;
+    int r = meta_list(&rec->meta, "packs", ".pack", &numbers, &count, err);
+    if (r < 0) return r;
+    for (uint64_t i = 0; i < count; i++) {
+        char path[STORE_PATH_BYTES];
+        meta_pack_path(&rec->meta, numbers[i], path);
+        if (numbers[i] > pack) rec->io->unlink(rec->io, path); /* begun, never committed to */
+    }
+    free(numbers);
+    if (pack == 0) return pack_create(&rec->pack, 1, err);
+    r = pack_resume(&rec->pack, pack, bytes, err);
+    rec->synced_pack = rec->pack.number;
+    rec->synced_pack_bytes = rec->pack.bytes;
+    return r;
+}
+
+/* The unsealed last segment. */
+static int resume_segment(struct chv_recorder *rec, const struct segment *seg, uint64_t *pack, uint64_t *bytes, struct chv_err *err)
+{
+    char path[STORE_PATH_BYTES];
+    struct segment_tail tail;
+    struct chv_event *events = NULL;
+    size_t count = 0;
+    meta_segment_path(&rec->meta, seg->number, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int r = fd < 0 ? -errno : segment_tail_init(&tail, fd);
+    if (r == 0) r = segment_tail_read(&tail, fd, &events, &count);
+    if (r == 0 && count > SEGMENT_EVENTS) r = -EBADMSG;
+    if (r < 0) {
+        chv_err_set(err, -r, "%s: %s", path, strerror(-r));
+        goto out;
+    }
+    size_t trusted = trusted_prefix(rec, events, count);
+    tail_rebuild(&tail, fd, events, trusted);
+    if (trusted > 0) {
+        *pack = tail.pack;
+        *bytes = tail.pack_bytes;
+        rec->event_time_ns = events[trusted - 1].time_ns;
+        memcpy(rec->events, events, trusted * sizeof *events);
+    }
+    rec->event_count = rec->event_written = trusted;
+    rec->seq = seg->first_seq + trusted - 1;
+    r = segment_resume(&rec->segment, seg->number, &tail, err);
+    if (r == 0 && *pack) r = load_table(rec, rec->current, *pack, *bytes, err);
+out:
+    free(events);
+    if (fd >= 0) close(fd);
+    return r;
+}
+
+int recover_log(struct chv_recorder *rec, struct chv_err *err)
+{
+    uint64_t *numbers, count;
+    int r = meta_list(&rec->meta, "log", ".seg", &numbers, &count, err);
+    if (r < 0) return r;
+    struct segment seg = {0};
+    bool unsealed = false;
+    uint64_t pack = rec->index->pack, bytes = rec->index->pack_bytes;
+    for (uint64_t i = 0; r == 0 && i < count; i++) {
+        r = segment_probe(&rec->meta, numbers[i], &seg, err);
+        if (r == -EBADMSG && i + 1 == count) { /* created at the moment of a power cut: its header never arrived */
+            char path[STORE_PATH_BYTES];
+            meta_segment_path(&rec->meta, numbers[i], path);
+            r = rec->io->unlink(rec->io, path);
+            if (r == 0) break;
+        }
+        if (r < 0) break;
+        if (!seg.sealed && i + 1 < count)
+            r = chv_err_set(err, EBADMSG, "log/%08llu.seg is not sealed though later ones exist; 'chronovisor verify' says more",
+                            (unsigned long long)numbers[i]);
+        unsealed = !seg.sealed;
+        if (!seg.sealed || r < 0) continue;
+        rec->segment.number = seg.number;
+        rec->seq = seg.last_seq;
+        rec->event_time_ns = seg.last_time_ns;
+        memcpy(rec->prev_digest, seg.digest, 32);
+        if (seg.carry) memcpy(rec->prev_digest, seg.prev_digest, 32);
+        if (seg.last_seq > rec->index->through_seq) {
+            r = index_sealed(rec, &seg, err);
+            pack = rec->index->pack;
+            bytes = rec->index->pack_bytes;
+        }
+    }
+    free(numbers);
+    if (r == 0 && rec->seq < rec->index->through_seq && !unsealed)
+        r = chv_err_set(err, EBADMSG, "%s: the log ends before what was indexed; 'chronovisor verify' says more", rec->meta.dir);
+    if (r == 0 && unsealed) r = resume_segment(rec, &seg, &pack, &bytes, err);
+    if (r == 0 && unsealed && rec->seq < rec->index->through_seq)
+        r = chv_err_set(err, EBADMSG, "%s: the log ends before what was indexed; 'chronovisor verify' says more", rec->meta.dir);
+    if (r == 0) r = open_packs(rec, pack, bytes, err);
+    if (r == 0 && !unsealed) r = committer_next_segment(rec, err);
+    return r;
+}
+
+void recover_queue(struct chv_recorder *rec)
+{
+    struct queue_file *f = rec->queue.file;
+    uint64_t tail = f->tail, head = f->head;
+    for (uint64_t p = tail; p < head; p++) {
+        struct slot *slot = queue_slot(&rec->queue, p);
+        uint64_t seq = slot->seq;
+        bool filled = slot->state != SLOT_EMPTY && slot->position == p;
+        /* Not filled: its append never returned. Logged already: under a COMMIT that recovery kept. */
+        if (!filled || (seq != 0 && seq <= rec->seq)) {
+            slot->has_data = slot->has_unless = 0;
+            slot->drop = 1;
+        } else {
+            slot->drop = 0;
+        }
+        slot->position = p;
+        slot->seq = 0;
+        slot->state = SLOT_READY;
+    }
+    rec->freed = rec->next = rec->claim = rec->durable = tail;
+    rec->head = head;
+}

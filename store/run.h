@@ -1,0 +1,89 @@
+/* Sorted runs: the one data structure of the derived index.
+ *
+ * A run is an immutable, sorted array of fixed-width entries, compared bytewise (fields are big-endian), with a
+ * small directory to find the right cache line at once. Three kinds answer the three questions:
+ *
+ *   SIGHT  hash[8]  seq[8]           where was this content ever seen?
+ *   ADDR   space:16 level:4 node:48 seq:60   which events changed this address?
+ *   LOC    hash[32] loc[8]           where is this content stored?
+ *
+ * A ranged event (ZERO, TRIM, GAP) is in ADDR at the levels of a radix-16 tree over block numbers: level L,
+ * node N covers blocks [N << 4L, (N + 1) << 4L). A block's versions are those of its node at every level.
+ *
+ * In memory (the unindexed tail) a run is the same array without directory.
+ */
+#ifndef CHV_STORE_RUN_H
+#define CHV_STORE_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/io.h"
+#include "chronovisor/err.h"
+
+enum run_kind { RUN_SIGHT, RUN_ADDR, RUN_LOC, RUN_KINDS };
+
+#define RUN_LEVELS 13u /* 4 bits each: 13 * 4 > 48 */
+
+struct run {
+    enum run_kind kind;
+    const uint8_t *entries;
+    uint64_t count;
+    uint16_t levels;            /* ADDR: which levels occur, one bit each */
+    const uint32_t *buckets;    /* SIGHT, LOC: first entry by the top bucket_bits of the hash; NULL in memory */
+    unsigned bucket_bits;
+    const uint8_t *fences;      /* ADDR: every stride-th entry; NULL in memory */
+    uint64_t fence_count;
+    unsigned stride;
+    void *map;                  /* NULL in memory: entries are malloc'd */
+    size_t map_bytes;
+};
+
+size_t run_width(enum run_kind kind);
+static inline const uint8_t *run_entry(const struct run *run, uint64_t i, size_t width)
+{
+    return run->entries + i * width;
+}
+
+/* Index of the first entry whose first key_bytes are >= key. */
+uint64_t run_lower_bound(const struct run *run, const uint8_t *key, size_t key_bytes);
+
+void run_put64(uint8_t *p, uint64_t v);
+uint64_t run_get64(const uint8_t *p);
+
+/* ADDR keys. */
+#define RUN_SEQ_MAX ((UINT64_C(1) << 60) - 1)
+void run_addr_key(uint8_t key[16], uint16_t space, unsigned level, uint64_t node, uint64_t seq);
+static inline uint64_t run_addr_seq(const uint8_t *entry)
+{
+    return run_get64(entry + 8) & RUN_SEQ_MAX;
+}
+static inline uint64_t run_addr_node(const uint8_t *entry)
+{
+    return (run_get64(entry) & ((UINT64_C(1) << 44) - 1)) << 4 | entry[8] >> 4;
+}
+
+/* Sort entries in place; make an in-memory run of them (takes the array). */
+void run_sort(enum run_kind kind, uint8_t *entries, uint64_t count);
+void run_from_memory(struct run *run, enum run_kind kind, uint8_t *entries, uint64_t count);
+
+/* Map a run file. EBADMSG when it is damaged (structure; the digest only with `verify`). */
+int run_open(struct run *run, enum run_kind kind, const char *path, bool verify, struct chv_err *err);
+void run_close(struct run *run);
+/* Let go of resident pages of the mapping (they stay in the page cache). */
+void run_release_pages(const struct run *run);
+
+/* Write a run file of exactly `count` entries, given in order. */
+struct run_writer;
+int run_writer_new(const struct io *io, enum run_kind kind, const char *path, uint64_t count, struct run_writer **out,
+                   struct chv_err *err);
+int run_writer_add(struct run_writer *w, const uint8_t *entries, uint64_t count, struct chv_err *err);
+/* Sync and close (also frees); on error or when finish is false the file is removed. */
+int run_writer_end(struct run_writer *w, bool finish, struct chv_err *err);
+
+/* Merge sorted runs of one kind into a file; LOC entries of one hash are kept once (the oldest). */
+int run_merge(const struct io *io, enum run_kind kind, const struct run *const *runs, size_t n, const char *path,
+              struct chv_err *err);
+
+#endif

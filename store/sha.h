@@ -1,0 +1,32 @@
+/* SHA-256 whose running state is a plain value, so that a digest can be taken at every COMMIT. */
+#ifndef CHV_STORE_SHA_H
+#define CHV_STORE_SHA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define OPENSSL_SUPPRESS_DEPRECATED /* EVP contexts cannot be copied as values */
+#include <openssl/sha.h>
+
+struct sha256 {
+    SHA256_CTX ctx;
+};
+
+static inline void sha256_init(struct sha256 *s)
+{
+    SHA256_Init(&s->ctx);
+}
+
+static inline void sha256_update(struct sha256 *s, const void *data, size_t bytes)
+{
+    SHA256_Update(&s->ctx, data, bytes);
+}
+
+/* The digest so far; the state goes on. */
+static inline void sha256_peek(const struct sha256 *s, uint8_t digest[32])
+{
+    SHA256_CTX copy = s->ctx;
+    SHA256_Final(digest, &copy);
+}
+
+#endif

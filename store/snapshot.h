@@ -1,0 +1,79 @@
+/* Inside of struct chv_store: one consistent picture of everything durable. */
+#ifndef CHV_STORE_SNAPSHOT_H
+#define CHV_STORE_SNAPSHOT_H
+
+#include <pthread.h>
+
+#include "chronovisor/store.h"
+#include "store/index.h"
+#include "store/pack.h"
+#include "store/segment.h"
+
+#define TAIL_CHUNKS 16u              /* in-memory runs of a kind before they are put together */
+#define TAIL_EVENTS_MAX (4u << 20)   /* a longer tail needs `reindex`: memory stays bounded */
+
+/* A stretch of the unindexed tail, sorted. */
+struct tail_chunk {
+    uint64_t first_seq, last_seq;
+    struct run runs[RUN_KINDS];
+};
+
+struct chv_store {
+    struct meta meta;
+    struct index *index;
+    struct segment *segments;      /* in order; the last may be unsealed */
+    size_t segment_count;
+    int *fds;                      /* by segment, -1 until used */
+    pthread_mutex_t fds_lock;
+    struct segment_tail active;    /* of the unsealed last segment */
+    bool has_active;
+    uint64_t pack, pack_bytes;     /* packs are known up to here (index and tail) */
+    struct tail_chunk chunks[TAIL_CHUNKS];
+    size_t chunk_count;
+    uint64_t tail_events;
+    struct chv_event *notes;       /* SPACE, PRUNE, unobserved-GAP events, in order */
+    size_t note_count;
+    struct chv_space *spaces;
+    size_t space_count;
+    uint64_t first_seq, last_seq, first_time_ns, last_time_ns, pruned_before_seq;
+    struct pack_set packs;
+};
+
+/* All runs of a kind, oldest first, with the seqs they cover; at most SNAPSHOT_RUNS. */
+struct run_ref {
+    const struct run *run;
+    uint64_t first_seq, last_seq;
+};
+static inline size_t snapshot_run_count(const struct chv_store *s)
+{
+    return s->index->count + s->chunk_count;
+}
+static inline struct run_ref snapshot_run(const struct chv_store *s, enum run_kind kind, size_t i)
+{
+    if (i < s->index->count) {
+        const struct index_group *g = s->index->groups[i];
+        return (struct run_ref){&g->runs[kind], g->first_seq, g->last_seq};
+    }
+    const struct tail_chunk *c = &s->chunks[i - s->index->count];
+    return (struct run_ref){&c->runs[kind], c->first_seq, c->last_seq};
+}
+
+/* The segment that holds (or would hold) seq: index into segments, or -1. */
+int64_t snapshot_segment_of(const struct chv_store *s, uint64_t seq);
+/* Descriptor of a segment (opened once, kept). */
+int snapshot_segment_fd(const struct chv_store *s, size_t segment, struct chv_err *err);
+/* Read up to `count` durable events of a segment from event `index` on; returns how many, or -errno. */
+int64_t snapshot_read_events(const struct chv_store *s, size_t segment, uint64_t index, struct chv_event *events,
+                             size_t count, struct chv_err *err);
+/* Where in the segment is the first event with seq >= seq (carry segments have holes)? */
+int64_t snapshot_position(const struct chv_store *s, size_t segment, uint64_t seq, struct chv_err *err);
+
+/* tail.c: take newly durable events into the tail. */
+int tail_take_events(struct chv_store *s, struct chv_event *events, size_t count, struct chv_err *err);
+void tail_clear(struct chv_store *s);
+/* spaces.c: rebuild the list of spaces from the notes. */
+int spaces_rebuild(struct chv_store *s, struct chv_err *err);
+void spaces_clear(struct chv_store *s);
+int notes_add(struct chv_store *s, const struct chv_event *event);
+
+#endif

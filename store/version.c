@@ -1,0 +1,101 @@
+#include "store/version.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Does the entry belong to this space, level and node? */
+static bool same_node(const uint8_t *entry, const uint8_t key[16])
+{
+    return memcmp(entry, key, 8) == 0 && (entry[8] & 0xf0) == (key[8] & 0xf0);
+}
+
+uint64_t version_newest(const struct chv_store *s, uint16_t space, uint64_t block, uint64_t at)
+{
+    for (size_t i = snapshot_run_count(s); i-- > 0;) {
+        struct run_ref ref = snapshot_run(s, RUN_ADDR, i);
+        uint64_t best = 0;
+        if (ref.first_seq > at) continue;
+        for (unsigned level = 0; level < RUN_LEVELS; level++) {
+            if (!(ref.run->levels & 1u << level)) continue;
+            uint8_t key[16];
+            run_addr_key(key, space, level, block >> 4 * level, at < RUN_SEQ_MAX ? at + 1 : RUN_SEQ_MAX);
+            uint64_t k = run_lower_bound(ref.run, key, 16);
+            if (k == 0) continue;
+            const uint8_t *entry = run_entry(ref.run, k - 1, 16);
+            if (same_node(entry, key) && run_addr_seq(entry) > best) best = run_addr_seq(entry);
+        }
+        if (best) return best; /* older runs hold older events only */
+    }
+    return 0;
+}
+
+uint64_t version_oldest(const struct chv_store *s, uint16_t space, uint64_t block, uint64_t after)
+{
+    for (size_t i = 0; i < snapshot_run_count(s); i++) {
+        struct run_ref ref = snapshot_run(s, RUN_ADDR, i);
+        uint64_t best = 0;
+        if (ref.last_seq <= after) continue;
+        for (unsigned level = 0; level < RUN_LEVELS; level++) {
+            if (!(ref.run->levels & 1u << level)) continue;
+            uint8_t key[16];
+            run_addr_key(key, space, level, block >> 4 * level, after + 1);
+            uint64_t k = run_lower_bound(ref.run, key, 16);
+            if (k == ref.run->count) continue;
+            const uint8_t *entry = run_entry(ref.run, k, 16);
+            if (same_node(entry, key) && (!best || run_addr_seq(entry) < best)) best = run_addr_seq(entry);
+        }
+        if (best) return best;
+    }
+    return 0;
+}
+
+/* Was there a stretch after `at` in which nobody watched this space? Then its device proves nothing. */
+static bool unobserved_after(const struct chv_store *s, uint16_t space, uint64_t at)
+{
+    for (size_t i = 0; i < s->note_count; i++)
+        if (s->notes[i].op == CHV_OP_GAP && s->notes[i].space == space && s->notes[i].seq > at) return true;
+    return false;
+}
+
+int version_resolve(const struct chv_store *s, const struct chv_space *space, uint64_t block, uint64_t at,
+                    const struct chv_event *newest, const struct chv_event *oldest, struct chv_extent *out)
+{
+    *out = (struct chv_extent){.first_block = block, .blocks = 1, .state = CHV_STATE_UNKNOWN};
+    const struct chv_event *decides = newest ? newest : oldest && oldest->op == CHV_OP_BASELINE ? oldest : NULL;
+    if (decides) {
+        out->seq = decides->seq;
+        if (chv_op_has_content(decides->op)) {
+            out->state = CHV_STATE_DATA;
+            memcpy(out->hash, decides->hash, CHV_HASH_BYTES);
+        } else if (decides->op != CHV_OP_GAP) {
+            out->state = CHV_STATE_ZERO;
+        }
+    } else if (space->rest == CHV_REST_ZERO) {
+        out->state = CHV_STATE_ZERO;
+    } else if (!oldest && space->rest == CHV_REST_SOURCE && !unobserved_after(s, space->id, at)) {
+        out->state = CHV_STATE_SOURCE;
+    }
+    return 0;
+}
+
+int chv_store_block_at(const struct chv_store *s, uint16_t space_id, uint64_t block, uint64_t seq,
+                       struct chv_extent *out, struct chv_err *err)
+{
+    const struct chv_space *space = chv_store_space_by_id(s, space_id);
+    if (!space) return chv_err_set(err, ENOENT, "no space %u in %s", space_id, s->meta.dir);
+    struct chv_event newest, oldest;
+    uint64_t n = version_newest(s, space_id, block, seq), o = n ? 0 : version_oldest(s, space_id, block, seq);
+    int r = n ? chv_store_event(s, n, &newest, err) : 0;
+    if (r == 0 && o) r = chv_store_event(s, o, &oldest, err);
+    if (r < 0) return r;
+    return version_resolve(s, space, block, seq, n ? &newest : NULL, o ? &oldest : NULL, out);
+}
+
+int chv_store_next_version(const struct chv_store *s, uint16_t space, uint64_t block, uint64_t after_seq,
+                           struct chv_event *out, struct chv_err *err)
+{
+    uint64_t seq = version_oldest(s, space, block, after_seq);
+    if (!seq) return 0;
+    int r = chv_store_event(s, seq, out, err);
+    return r < 0 ? r : 1;
+}

@@ -1,0 +1,100 @@
+/* Workers: everything about a block that can be known without its place in the log. */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+#include "store/digest.h"
+#include "store/recorder_impl.h"
+
+#define CLAIM 32u
+#define ENTROPY_RAW 60000u /* 7.3 bits: will not shrink worth the time */
+
+/* With mem_lock held. */
+static bool stored_already(const struct chv_recorder *rec, const uint8_t hash[32])
+{
+    if (memtable_find(rec->current, hash) || (rec->sealed && memtable_find(rec->sealed, hash))) return true;
+    for (size_t i = rec->index->count; i-- > 0;) {
+        const struct run *run = &rec->index->groups[i]->runs[RUN_LOC];
+        uint64_t at = run_lower_bound(run, hash, 32);
+        if (at < run->count && memcmp(run_entry(run, at, 40), hash, 32) == 0) return true;
+    }
+    return false;
+}
+
+static void measure(const struct chv_recorder *rec, struct slot *slot, const uint8_t *data)
+{
+    chv_digest_blocks(data, rec->meta.block_bytes, 1, &slot->hash, &slot->entropy);
+    slot->drop = slot->has_unless && memcmp(slot->hash, slot->extra, 32) == 0;
+}
+
+/* zstd as hard as the queue's filling allows: behind, blocks are stored as they are. */
+static void compress(const struct chv_recorder *rec, ZSTD_CCtx *zstd, struct slot *slot, uint64_t position, uint64_t used)
+{
+    uint32_t bytes = rec->meta.block_bytes;
+    slot->codec = CODEC_RAW;
+    slot->stored_bytes = bytes;
+    if (slot->entropy > ENTROPY_RAW || used > rec->queue.count / 2) return;
+    int level = used > rec->queue.count / 8 ? -5 : 1;
+    size_t n = ZSTD_compressCCtx(zstd, queue_packed(&rec->queue, position), bytes, queue_data(&rec->queue, position),
+                                 bytes, level);
+    if (ZSTD_isError(n) || n > bytes - bytes / 8) return;
+    slot->codec = CODEC_ZSTD;
+    slot->stored_bytes = (uint32_t)n;
+}
+
+static void work(struct chv_recorder *rec, ZSTD_CCtx *zstd, uint64_t from, uint64_t to, uint64_t used)
+{
+    for (uint64_t p = from; p < to; p++) {
+        struct slot *slot = queue_slot(&rec->queue, p);
+        while (atomic_load_explicit(&slot->state, memory_order_acquire) == SLOT_EMPTY) sched_yield(); /* being filled */
+        if (slot->has_data) measure(rec, slot, queue_data(&rec->queue, p));
+    }
+    pthread_rwlock_rdlock(&rec->mem_lock);
+    for (uint64_t p = from; p < to; p++) {
+        struct slot *slot = queue_slot(&rec->queue, p);
+        slot->known = slot->has_data && !slot->drop && stored_already(rec, slot->hash);
+    }
+    pthread_rwlock_unlock(&rec->mem_lock);
+    for (uint64_t p = from; p < to; p++) {
+        struct slot *slot = queue_slot(&rec->queue, p);
+        if (slot->has_data && !slot->drop && !slot->known) compress(rec, zstd, slot, p, used);
+        atomic_store_explicit(&slot->state, SLOT_DONE, memory_order_release);
+    }
+}
+
+void *worker_main(void *arg)
+{
+    struct chv_recorder *rec = arg;
+    ZSTD_CCtx *zstd = ZSTD_createCCtx();
+    if (!zstd) {
+        struct chv_err err;
+        chv_err_set(&err, ENOMEM, "recorder: out of memory");
+        recorder_fail(rec, &err);
+        return NULL;
+    }
+    pthread_mutex_lock(&rec->lock);
+    for (;;) {
+        while (rec->claim == rec->head && !rec->stopping) {
+            rec->idle_workers++;
+            pthread_cond_wait(&rec->work_cv, &rec->lock);
+            rec->idle_workers--;
+        }
+        if (rec->claim == rec->head) break; /* stopping, and nothing left */
+        uint64_t from = rec->claim, n = rec->head - from, used = rec->head - rec->freed;
+        /* Share a short queue between the workers, take long strides of a long one. */
+        uint64_t share = n / rec->worker_count + 1;
+        if (n > share) n = share;
+        if (n > CLAIM) n = CLAIM;
+        rec->claim += n;
+        if (rec->claim < rec->head && rec->idle_workers) pthread_cond_signal(&rec->work_cv);
+        pthread_mutex_unlock(&rec->lock);
+        work(rec, zstd, from, from + n, used);
+        pthread_mutex_lock(&rec->lock);
+        pthread_cond_signal(&rec->done_cv);
+    }
+    pthread_mutex_unlock(&rec->lock);
+    ZSTD_freeCCtx(zstd);
+    return NULL;
+}
