@@ -36,7 +36,7 @@ def recorded_disk(bench, gib):
     image = inputs.private_copy(bench, inputs.mixed_image(bench, gib), "disk.img")
     store = bench.dir / "store"
     core.note("recording")
-    core.timed([core.program(), "import", "snapshot", image, "--store", store, "--space", SPACE])
+    core.timed([core.program(), "import", "snapshot", image, "--store", store, "--space", SPACE, "--at", "now"])
     server = recorder(bench, image, store, "--space", SPACE)
     size = gib * core.GIB
     fio(bench, server.uri, "randwrite", 4096, 16, size // 8, size, 1)
