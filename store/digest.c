@@ -1,21 +1,25 @@
 /* SHA-256 and byte entropy of blocks: the two costs every captured block pays. */
 #include <math.h>
-#include <openssl/sha.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "chronovisor/store.h"
 #include "store/digest.h"
+#include "store/sha.h"
 
-/* c * log2(c) for the counts of a block of at most 4096 bytes. */
+/* c * log2(c) for the counts of a block of at most 4096 bytes, and what zeros hash to. */
 static struct {
     pthread_once_t once;
     double c_log_c[4097];
+    uint8_t zeros_4096[32], zeros_512[32];
 } tables = {.once = PTHREAD_ONCE_INIT};
 
 static void tables_fill(void)
 {
+    static const uint8_t zeros[4096];
     for (int c = 1; c <= 4096; c++) tables.c_log_c[c] = c * log2(c);
+    sha256_of(zeros, 4096, tables.zeros_4096);
+    sha256_of(zeros, 512, tables.zeros_512);
 }
 
 uint16_t digest_entropy(const void *data, size_t bytes)
@@ -55,8 +59,15 @@ void chv_digest_blocks(const void *data, size_t block_bytes, size_t count, uint8
                        uint16_t *entropies)
 {
     const uint8_t *p = data;
+    pthread_once(&tables.once, tables_fill);
     for (size_t i = 0; i < count; i++, p += block_bytes) {
-        if (hashes) SHA256(p, block_bytes, hashes[i]);
+        /* Zeros are the most common content there is: found out in a tenth of the time of hashing them. */
+        if ((block_bytes == 4096 || block_bytes == 512) && digest_is_zero(p, block_bytes)) {
+            if (hashes) memcpy(hashes[i], block_bytes == 4096 ? tables.zeros_4096 : tables.zeros_512, CHV_HASH_BYTES);
+            if (entropies) entropies[i] = 0;
+            continue;
+        }
+        if (hashes) sha256_of(p, block_bytes, hashes[i]);
         if (entropies) entropies[i] = digest_entropy(p, block_bytes);
     }
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +9,7 @@
 #include <zstd.h>
 
 #include "base/clock.h"
+#include "store/sha.h"
 
 #define BLOCK_MAX 4096u
 #define RECORD_MAX (sizeof(struct pack_record) + BLOCK_MAX)
@@ -91,7 +91,7 @@ static bool unpack(const struct pack_record *rec, const uint8_t *stored, const u
     else if (ZSTD_decompress(out, block_bytes, stored, rec->stored_bytes) != block_bytes)
         return false;
     uint8_t digest[32];
-    SHA256(out, block_bytes, digest);
+    sha256_of(out, block_bytes, digest);
     return memcmp(digest, hash, 32) == 0;
 }
 

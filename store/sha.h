@@ -29,4 +29,13 @@ static inline void sha256_peek(const struct sha256 *s, uint8_t digest[32])
     SHA256_Final(digest, &copy);
 }
 
+/* The digest of one piece. SHA256() looks the algorithm up every time, which costs a tenth of a block. */
+static inline void sha256_of(const void *data, size_t bytes, uint8_t digest[32])
+{
+    SHA256_CTX ctx;
+    SHA256_Init(&ctx);
+    SHA256_Update(&ctx, data, bytes);
+    SHA256_Final(digest, &ctx);
+}
+
 #endif
