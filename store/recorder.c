@@ -100,7 +100,7 @@ static void fill_blocks(struct chv_recorder *rec, const struct chv_record *r, ui
 /* With lock held: the instant of a request. */
 static uint64_t stamp(struct chv_recorder *rec, uint64_t time_ns)
 {
-    if (time_ns == 0) time_ns = clock_now_ns();
+    if (time_ns == 0) time_ns = rec->clock_ns ? rec->clock_ns : clock_now_ns();
     if (time_ns > rec->last_time_ns) rec->last_time_ns = time_ns;
     return rec->last_time_ns;
 }

@@ -69,6 +69,7 @@ struct chv_recorder {
     uint64_t durable;  /* positions below are on stable storage */
     uint64_t want;     /* somebody waits for positions below */
     uint64_t last_time_ns;
+    uint64_t clock_ns; /* an import's, instead of the clock; 0: the clock */
     unsigned idle_workers, space_waiters;
     bool stopping, committer_done;
     int error;         /* sticky: the store takes nothing any more */

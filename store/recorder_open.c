@@ -135,6 +135,7 @@ int chv_recorder_open(const char *dir, const struct chv_recorder_options *option
     rec->io = options->io ? options->io : &io_real;
     rec->lock_fd = rec->segment.fd = rec->pack.fd = -1;
     rec->gap_when_behind = options->gap_when_behind;
+    rec->clock_ns = options->clock_ns;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     rec->worker_count = options->workers ? options->workers : cores > 0 ? (unsigned)cores : 1;
     if (rec->worker_count > WORKERS_MAX) rec->worker_count = WORKERS_MAX;

@@ -11,7 +11,7 @@
 #define MAGIC UINT64_C(0x6a736677736872)
 #define SECTOR_BYTES_MAX (UINT32_C(8) << 20) /* what QEMU allows */
 #define FLAGS_KNOWN (DMLOG_FLUSH | DMLOG_FUA | DMLOG_DISCARD | DMLOG_MARK | DMLOG_METADATA)
-#define DEVICE_BYTES_MAX ((CHV_LBA_MAX + 1) * CHV_SECTOR_BYTES)
+#define DEVICE_BYTES_MAX (CHV_LBA_MAX * CHV_SECTOR_BYTES)
 
 struct super {
     uint64_t magic, version, entries;

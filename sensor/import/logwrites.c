@@ -64,7 +64,7 @@ static int choose_size(struct import_log *im, struct chv_err *err)
     im->size_bytes = given ? given : before ? before->size_bytes : im->base ? image_bytes(im->base) : im->end_bytes;
     if (im->size_bytes == 0)
         return chv_err_set(err, EINVAL, "%s: writes nothing, so the size of the disk is not known; give --size", im->log.name);
-    if (im->size_bytes > (CHV_LBA_MAX + 1) * CHV_SECTOR_BYTES)
+    if (im->size_bytes > CHV_LBA_MAX * CHV_SECTOR_BYTES)
         return chv_err_set(err, EFBIG, "--size: larger than the largest disk (2^48 sectors)");
     uint64_t room = (im->size_bytes + CHV_SECTOR_BYTES - 1) / CHV_SECTOR_BYTES * CHV_SECTOR_BYTES;
     if (im->end_bytes > room)

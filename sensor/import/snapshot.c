@@ -38,7 +38,7 @@ int import_snapshot_open(struct import_snapshot *s, const struct import_options 
     int r = import_target_look(&s->target, options, err);
     if (r == 0) r = import_target_time(&s->target, at_ns, at_ns, "--at", err);
     if (r == 0) r = image_open(path, format, &s->image, err);
-    if (r == 0 && image_bytes(s->image) > (CHV_LBA_MAX + 1) * CHV_SECTOR_BYTES)
+    if (r == 0 && image_bytes(s->image) > CHV_LBA_MAX * CHV_SECTOR_BYTES)
         r = chv_err_set(err, EFBIG, "%s: larger than the largest disk (2^48 sectors)", path);
     if (r < 0) import_snapshot_close(s);
     return r;

@@ -58,11 +58,11 @@ int import_target_begin(struct import_target *t, uint64_t start_ns, struct chv_e
     const char *dir = t->options->store_dir;
     uint64_t seen_seq = t->last_seq;
     if (!t->store) {
-        struct chv_store_config config = {.block_bytes = t->block_bytes};
+        struct chv_store_config config = {.block_bytes = t->block_bytes, .signing_key = t->options->signing_key};
         int r = chv_store_create(dir, &config, err);
         if (r < 0) return r;
     }
-    struct chv_recorder_options options = {.clock_ns = start_ns};
+    struct chv_recorder_options options = {.clock_ns = start_ns, .signing_key = t->options->signing_key};
     int r = chv_recorder_open(dir, &options, &t->rec, err);
     if (r < 0) return r;
     /* The lock is ours: look again, for what a crashed recorder left or another one wrote in between. */

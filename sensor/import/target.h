@@ -16,6 +16,7 @@ struct import_options {
     const char *store_dir;        /* made when it is not there */
     const char *space;            /* "disk:vda" */
     uint32_t block_bytes;         /* of a store that is made; 0: 4096. One that is there must have it. */
+    const char *signing_key;      /* path, or NULL: as the store is configured */
     import_progress_fn *progress; /* may be NULL */
 };
 

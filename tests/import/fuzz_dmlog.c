@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t entries = 0;
     while (r == 0 && (r = dmlog_next(&log, &e, &err)) > 0) {
         if (e.index != entries++ || e.data_offset + (dmlog_writes(&e) ? e.bytes : 0) > size) abort();
-        if (e.offset + e.bytes > (CHV_LBA_MAX + 1) * CHV_SECTOR_BYTES) abort();
+        if (e.offset + e.bytes > CHV_LBA_MAX * CHV_SECTOR_BYTES) abort();
         for (const char *c = e.mark; *c; c++)
             if (*c < 0x20 || *c > 0x7e) abort();
         r = 0;

@@ -8,8 +8,9 @@ module where there is one, else the openssl program).
 
   reader.py STORE verify                       check everything; 0 sound, 1 not (one line a fault)
   reader.py STORE events [--space NAME]        one JSON object an event
-  reader.py STORE image SPACE SEQ -o FILE      what the space held as of SEQ ('last': the last event)
-               [--source PATH] [--zero-unknown]
+  reader.py STORE image SPACE SEQ -o FILE      what the space held as of SEQ, or 'last', or @TIME in ns;
+               [--source PATH] [--zero-unknown]    '-o -' prints the SHA-256 of the image instead
+  reader.py STORE spaces                       one JSON object a space
   reader.py STORE blocks                       digest, pack, offset, stored length, codec of each content
   reader.py STORE checkpoint FILE              does the store fit this checkpoint?
 """
@@ -284,6 +285,13 @@ class Store:
             raise Damaged('%s: the record at %d is not %s' % (path, offset - 40, digest.hex()))
         return data
 
+    def seq_at(self, text):
+        if text == 'last':
+            return self.last_seq
+        if text[0] != '@':
+            return int(text)
+        return max((e.seq for e in self.events if e.time_ns <= int(text[1:])), default=0)
+
     def space_id(self, name):
         for number, versions in self.spaces.items():
             if versions[-1][1] == name:
@@ -516,6 +524,7 @@ def main():
     image.add_argument('-o', dest='out', required=True)
     image.add_argument('--source')
     image.add_argument('--zero-unknown', action='store_true')
+    verbs.add_parser('spaces')
     verbs.add_parser('blocks')
     verbs.add_parser('checkpoint').add_argument('file')
     args = parser.parse_args()
@@ -534,10 +543,15 @@ def main():
             if only is None or e.space == only:
                 print(json.dumps(e.as_dict()))
     elif args.verb == 'image':
-        seq = store.last_seq if args.seq == 'last' else int(args.seq)
         source = open(args.source, 'rb') if args.source else None
-        with open(args.out, 'wb') as out:
-            store.write_image(store.space_id(args.space), seq, out, source, args.zero_unknown)
+        with open(args.out, 'wb') if args.out != '-' else tempfile.TemporaryFile() as out:
+            store.write_image(store.space_id(args.space), store.seq_at(args.seq), out, source, args.zero_unknown)
+            if args.out == '-':
+                out.seek(0)
+                print(hashlib.sha256(out.read()).hexdigest())
+    elif args.verb == 'spaces':
+        for number, versions in store.spaces.items():
+            print(json.dumps({'id': number, 'name': versions[-1][1], 'bytes': versions[-1][2] * 512, 'rest': versions[-1][3]}))
     elif args.verb == 'blocks':
         for digest, (path, offset, stored, codec) in sorted(store.packs.items()):
             print(digest.hex(), os.path.basename(path), offset - 40, stored, codec)
