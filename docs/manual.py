@@ -89,7 +89,7 @@ def verb_page(command, text, commands):
         argument = f" Ar {roff(option['arg'])}" if option["arg"] else ""
         out += f".It Fl {roff(option['name'][1:])}{argument}\n{flow([option['help']])}"
     out += ".El\n" + divider + rest
-    out += ".Sh EXAMPLES\n" + block([command["example"]]) + EXIT_STATUS
+    out += EXIT_STATUS + ".Sh EXAMPLES\n" + block([command["example"]])
     near = [c["name"] for c in commands if c["group"] == command["group"] and c["name"] != name]
     pages = ["chronovisor"] + [f"chronovisor-{n}" for n in near]
     return out + ".Sh SEE ALSO\n" + " ,\n".join(f".Xr {page} 1" for page in sorted(pages)) + "\n"
