@@ -86,6 +86,19 @@ uint64_t run_lower_bound(const struct run *run, const uint8_t *key, size_t key_b
     return bound_in(run, 0, run->count, key, key_bytes);
 }
 
+void run_prefetch_bucket(const struct run *run, const uint8_t *key)
+{
+    if (run->buckets && run->bucket_bits > 0) __builtin_prefetch(&run->buckets[run_get64(key) >> (64 - run->bucket_bits)]);
+}
+
+void run_prefetch_entry(const struct run *run, const uint8_t *key)
+{
+    if (!run->buckets || run->bucket_bits == 0) return;
+    /* Prefetching cannot fault, but the address is only computed from a directory entry inside the run. */
+    uint64_t from = run->buckets[run_get64(key) >> (64 - run->bucket_bits)];
+    if (from < run->count) __builtin_prefetch(run_entry(run, from, widths[run->kind]));
+}
+
 /* --- in memory ---------------------------------------------------------------------------------- */
 
 struct sort_item {

@@ -49,6 +49,11 @@ static inline const uint8_t *run_entry(const struct run *run, uint64_t i, size_t
 /* Index of the first entry whose first key_bytes are >= key. */
 uint64_t run_lower_bound(const struct run *run, const uint8_t *key, size_t key_bytes);
 
+/* The same answer in two steps, so that look-ups in many runs can wait for memory together:
+ * where in the directory (prefetched), then where in the entries (prefetched). */
+void run_prefetch_bucket(const struct run *run, const uint8_t *key);
+void run_prefetch_entry(const struct run *run, const uint8_t *key);
+
 void run_put64(uint8_t *p, uint64_t v);
 uint64_t run_get64(const uint8_t *p);
 

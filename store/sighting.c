@@ -21,10 +21,19 @@ static void range(const struct run *run, const uint8_t *hash, uint64_t *from, ui
     }
 }
 
+/* Let the memory of every run's answer come at once: one after the other, each would be waited for. */
+static void prefetch(const struct chv_store *s, const uint8_t *hash)
+{
+    size_t n = snapshot_run_count(s);
+    for (size_t i = 0; i < n; i++) run_prefetch_bucket(snapshot_run(s, RUN_SIGHT, i).run, hash);
+    for (size_t i = 0; i < n; i++) run_prefetch_entry(snapshot_run(s, RUN_SIGHT, i).run, hash);
+}
+
 int64_t chv_store_sightings(const struct chv_store *s, const uint8_t hash[CHV_HASH_BYTES], uint64_t limit,
                             chv_sighting_fn *fn, void *arg, struct chv_err *err)
 {
     int64_t reported = 0;
+    prefetch(s, hash);
     for (size_t i = 0; i < snapshot_run_count(s); i++) {
         struct run_ref ref = snapshot_run(s, RUN_SIGHT, i);
         uint64_t from, to;
@@ -45,6 +54,7 @@ int64_t chv_store_sightings(const struct chv_store *s, const uint8_t hash[CHV_HA
 uint64_t chv_store_sighting_count(const struct chv_store *s, const uint8_t hash[CHV_HASH_BYTES])
 {
     uint64_t count = 0;
+    prefetch(s, hash);
     for (size_t i = 0; i < snapshot_run_count(s); i++) {
         uint64_t from, to;
         range(snapshot_run(s, RUN_SIGHT, i).run, hash, &from, &to);
@@ -62,6 +72,8 @@ void chv_store_sighting_counts(const struct chv_store *s, const uint8_t (*hashes
         const struct run *run = snapshot_run(s, RUN_SIGHT, i).run;
         for (size_t h = 0; h < count; h++) {
             uint64_t from, to;
+            if (h + 16 < count) run_prefetch_bucket(run, hashes[h + 16]);
+            if (h + 8 < count) run_prefetch_entry(run, hashes[h + 8]);
             range(run, hashes[h], &from, &to);
             counts[h] += to - from;
         }
