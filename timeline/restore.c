@@ -122,7 +122,8 @@ static int write_sparse(int fd, const uint8_t *buf, const struct piece *piece, u
     size_t at = 0, from = 0; /* [from, at): not yet written data */
     int r = 0;
     while (r == 0 && at < piece->bytes) {
-        size_t step = piece->bytes - at < HOLE_BYTES ? piece->bytes - at : HOLE_BYTES;
+        size_t step = HOLE_BYTES - (piece->offset + at) % HOLE_BYTES;
+        if (step > piece->bytes - at) step = piece->bytes - at;
         bool hole = is_zeros(buf + at, step);
         if (hole) {
             r = write_full(fd, buf + from, at - from, (int64_t)(piece->offset + from), err);
