@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,7 +25,7 @@ static void clear(struct chv_store *s)
     s->segments = NULL;
     s->notes = NULL;
     s->index = NULL;
-    s->segment_count = s->note_count = 0;
+    s->segment_count = s->note_count = s->fds_kept = 0;
     s->has_active = false;
     s->pack = s->pack_bytes = s->tail_events = 0;
     s->first_seq = s->last_seq = s->first_time_ns = s->last_time_ns = s->pruned_before_seq = 0;
@@ -57,23 +58,37 @@ static int load_segments(struct chv_store *s, struct chv_err *err)
     return r;
 }
 
+/* Half of what the process may have open: the packs, sockets and the caller want some too. */
+static size_t fds_max(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ? 1 << 16 : (size_t)(limit.rlim_cur / 2);
+}
+
+void snapshot_segment_fd_done(const struct chv_store *s, size_t segment, int fd)
+{
+    if (fd != __atomic_load_n(&s->fds[segment], __ATOMIC_ACQUIRE)) close(fd);
+}
+
 int snapshot_segment_fd(const struct chv_store *s, size_t segment, struct chv_err *err)
 {
     int fd = __atomic_load_n(&s->fds[segment], __ATOMIC_ACQUIRE);
     if (fd >= 0) return fd;
     char path[STORE_PATH_BYTES];
     meta_segment_path(&s->meta, s->segments[segment].number, path);
-    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&s->fds_lock;
-    pthread_mutex_lock(lock);
+    struct chv_store *cache = (struct chv_store *)(uintptr_t)s; /* descriptors are no part of the picture */
+    pthread_mutex_lock(&cache->fds_lock);
     fd = s->fds[segment];
     if (fd < 0) {
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
             fd = chv_err_set(err, errno, "%s: %s", path, strerror(errno));
-        else
+        else if (cache->fds_kept < fds_max()) { /* a long history has more segments than that */
+            cache->fds_kept++;
             __atomic_store_n(&s->fds[segment], fd, __ATOMIC_RELEASE);
+        }
     }
-    pthread_mutex_unlock(lock);
+    pthread_mutex_unlock(&cache->fds_lock);
     return fd;
 }
 
@@ -99,6 +114,7 @@ int64_t snapshot_read_events(const struct chv_store *s, size_t segment, uint64_t
     int fd = snapshot_segment_fd(s, segment, err);
     if (fd < 0) return fd;
     int r = io_pread_full(fd, events, count * sizeof *events, segment_event_offset(index));
+    snapshot_segment_fd_done(s, segment, fd);
     if (r < 0)
         return chv_err_set(err, r == -ENODATA ? EBADMSG : -r, "log/%08llu.seg: %s", (unsigned long long)seg->number,
                            r == -ENODATA ? "cut off" : strerror(-r));
@@ -156,6 +172,7 @@ static int take_active(struct chv_store *s, struct chv_err *err)
     struct chv_event *events = NULL;
     size_t count = 0;
     if (r == 0) r = segment_tail_read(&s->active, fd, &events, &count);
+    snapshot_segment_fd_done(s, s->segment_count - 1, fd);
     if (r < 0) {
         chv_err_set(err, -r, "log/%08llu.seg: %s", (unsigned long long)seg->number, strerror(-r));
     } else if (count > 0) {

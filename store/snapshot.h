@@ -24,6 +24,7 @@ struct chv_store {
     struct segment *segments;      /* in order; the last may be unsealed */
     size_t segment_count;
     int *fds;                      /* by segment, -1 until used */
+    size_t fds_kept;
     pthread_mutex_t fds_lock;
     struct segment_tail active;    /* of the unsealed last segment */
     bool has_active;
@@ -60,8 +61,9 @@ static inline struct run_ref snapshot_run(const struct chv_store *s, enum run_ki
 
 /* The segment that holds (or would hold) seq: index into segments, or -1. */
 int64_t snapshot_segment_of(const struct chv_store *s, uint64_t seq);
-/* Descriptor of a segment (opened once, kept). */
+/* Descriptor of a segment: opened once and kept, as long as the process may have that many; give it back when done. */
 int snapshot_segment_fd(const struct chv_store *s, size_t segment, struct chv_err *err);
+void snapshot_segment_fd_done(const struct chv_store *s, size_t segment, int fd);
 /* Read up to `count` durable events of a segment from event `index` on; returns how many, or -errno. */
 int64_t snapshot_read_events(const struct chv_store *s, size_t segment, uint64_t index, struct chv_event *events,
                              size_t count, struct chv_err *err);
