@@ -193,4 +193,5 @@ static struct nbdkit_plugin view_plugin = {
     .extents = view_extents,
 };
 
+extern struct nbdkit_plugin *plugin_init(void); /* nbdkit's macro defines it without a prototype */
 NBDKIT_REGISTER_PLUGIN(view_plugin)
