@@ -41,7 +41,7 @@ int main(int argc, char **argv)
     uint16_t space;
     uint64_t ticket = 0, time_ns = strtoull(argv[3], NULL, 10) * UINT64_C(1000000000);
     if (access(argv[1], F_OK) != 0 && chv_store_create(argv[1], &(struct chv_store_config){0}, &err) < 0) goto fail;
-    if (chv_recorder_open(argv[1], &(struct chv_recorder_options){0}, &rec, &err) < 0) goto fail;
+    if (chv_recorder_open(argv[1], &(struct chv_recorder_options){.clock_ns = time_ns}, &rec, &err) < 0) goto fail;
     if (chv_recorder_space(rec, argv[2], bytes, CHV_REST_ZERO, NULL, &space, &err) < 0) goto fail;
     static const unsigned char zeros[BLOCK];
     for (size_t at = 0; at < bytes; at += BLOCK) {

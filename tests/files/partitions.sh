@@ -1,0 +1,57 @@
+# Partition tables and file systems made here: MBR with a logical partition, GPT, bare, none; odd names; big directories.
+source "$CHV_SOURCE/tests/functions.sh"
+requires mke2fs debugfs mkfs.vfat mkfs.exfat mkfs.ntfs ntfscp python3
+record=$BUILD/tests/files/files-record
+head -c 70000 /dev/urandom >f
+truncate -s 8M e; mke2fs -q -t ext4 -b 1024 -O inline_data e
+truncate -s 8M x; mkfs.exfat x >/dev/null
+truncate -s 8M n; mkfs.ntfs -q -F n
+truncate -s 8M v; mkfs.vfat v >/dev/null
+debugfs -w -R "write f $(printf 'caf\xc3\xa9')" e >/dev/null 2>&1
+debugfs -w -R "write f $(printf 'latin\xe9 |pipe')" e >/dev/null 2>&1 || true
+debugfs -w -R "write f plain" e >/dev/null 2>&1
+echo short >s
+debugfs -w -R "write s inline" e >/dev/null 2>&1
+for i in $(seq 3000); do echo "write s many/file$i"; done >big
+(echo "mkdir many"; cat big) >all
+truncate -s 64M d; mke2fs -q -t ext2 -N 4000 d
+debugfs -w -f all d >/dev/null 2>&1
+ntfscp n f plain >/dev/null 2>&1
+ntfscp -N stream n s plain >/dev/null 2>&1
+python3 "$SOURCE/tests/files/table.py" mbr mbr e x n v
+python3 "$SOURCE/tests/files/table.py" gpt gpt e n
+time=1700000000
+for disk in mbr gpt e d n; do "$record" store disk:$disk $((time += 10)) $disk; done
+c() { local verb=$1; shift; chronovisor "$verb" "$@" --store store; }
+
+for at in "mbr 1" "gpt 1"; do
+  c cat /plain --space disk:${at% *} --partition ${at#* } | cmp - f || fail "ext4 in $at"
+done
+for at in "mbr 3" "gpt 2"; do
+  c cat /plain --space disk:${at% *} --partition ${at#* } | cmp - f || fail "NTFS in $at"
+done
+c ls -r -d --space disk:mbr --partition 2 >/dev/null # exFAT
+c ls -r -d --space disk:mbr --partition 5 | grep -q FAT1 || fail "FAT in a logical partition"
+one_line_error c ls --space disk:mbr
+grep -q '1 (ext4), 2 (exfat), 3 (ntfs), 5 (fat' err || fail "partitions are not named: $(cat err)"
+one_line_error c ls --space disk:mbr --partition 4
+one_line_error c ls --space disk:mbr --partition 0
+one_line_error c ls --space disk:mbr --partition x
+[[ $(c cat /inline --space disk:e) == short ]] || fail "inline data"
+[[ $(c cat /plain:stream --space disk:n) == short ]] || fail "NTFS stream"
+c ls --space disk:n | grep -q ' plain:stream$' || fail "ls shows no stream"
+c cat /PLAIN --space disk:n | cmp - f || fail "NTFS minds case"
+c cat "$(printf '/caf\xc3\xa9')" --space disk:e | cmp - f || fail "UTF-8 name"
+[[ $(c ls /many --space disk:d | wc -l) == 3000 ]] || fail "a big directory"
+c ls -r --bodyfile --space disk:e | awk -F'|' 'NF != 11 { exit 1 }' || fail "a name breaks the body file"
+c ls -r --json --space disk:e | python3 -c "import json, sys; [json.loads(line) for line in sys.stdin]" || fail "a name breaks JSON"
+c ls -r --dfxml --space disk:e | python3 -c "import sys, xml.dom.minidom as m; m.parse(sys.stdin.buffer)" || fail "a name breaks XML"
+c recover /plain -o got --space disk:n 2>err && cmp got/plain f 2>/dev/null || cmp got f || fail "recover from NTFS"
+
+# nothing there, random bytes, a space that is unknown
+truncate -s 1M zero
+head -c 1048576 /dev/urandom >noise
+"$record" zeros disk:z 1700000000 zero
+"$record" zeros disk:noise 1700000001 noise
+one_line_error chronovisor ls --store zeros --space disk:z
+one_line_error chronovisor ls --store zeros --space disk:noise
