@@ -1,0 +1,28 @@
+/* How answers of a search are shown. */
+#ifndef CHV_CLI_SEARCH_PRINT_H
+#define CHV_CLI_SEARCH_PRINT_H
+
+#include "cli/cli.h"
+#include "search/search.h"
+
+struct search_print {
+    const struct chv_store *store;
+    bool json, names, sampled, fragment;
+    uint64_t limit;
+    const char *subject;  /* the file, or the name in a list */
+    uint64_t blocks;      /* of the whole subject; 0: not known */
+    uint64_t bytes;
+    uint64_t seed;
+};
+
+/* One line: what was looked at, what was not counted and why. */
+void search_print_subject(const struct search_print *print, const struct search_result *result);
+/* The candidates, best first, at most `limit`. */
+void search_print_candidates(const struct search_print *print, const struct search_result *result);
+void search_print_legend(void);
+
+/* Which file owned the blocks at that instant, through the file system in the view: a malloc'd path, or NULL
+ * where there is none to be had. Where several files do, the one with most of them. */
+char *search_name(const struct chv_store *store, const struct search_candidate *candidate);
+
+#endif
