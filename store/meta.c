@@ -88,7 +88,7 @@ static int must_be_empty(const char *dir, struct chv_err *err)
     DIR *d = opendir(dir);
     if (!d) return errno == ENOENT ? 0 : chv_err_set(err, errno, "%s: %s", dir, strerror(errno));
     int r = 0;
-    for (struct dirent *e; r == 0 && (e = readdir(d));) {
+    for (struct dirent *e; r != -EEXIST && (e = readdir(d));) { /* store.json may come last */
         if (strcmp(e->d_name, "store.json") == 0)
             r = chv_err_set(err, EEXIST, "%s already is an evidence store", dir);
         else if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strcmp(e->d_name, "lost+found") != 0)
