@@ -62,10 +62,12 @@ static int start_threads(struct chv_recorder *rec, struct chv_err *err)
     if (r == 0) rec->merger_running = (r = pthread_create(&rec->merger, NULL, merger_main, rec)) == 0;
     unsigned wanted = rec->worker_count;
     rec->worker_count = 0;
+    pthread_mutex_lock(&rec->lock); /* a worker shares the queue by their number: none looks before it is final */
     while (r == 0 && rec->worker_count < wanted) {
         r = pthread_create(&rec->workers[rec->worker_count], NULL, worker_main, rec);
         if (r == 0) rec->worker_count++;
     }
+    pthread_mutex_unlock(&rec->lock);
     return r == 0 ? 0 : chv_err_set(err, r, "recorder: no thread: %s", strerror(r));
 }
 
