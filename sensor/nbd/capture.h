@@ -1,0 +1,69 @@
+/* One disk being recorded: what happens to a request.
+ *
+ * Order: lock the blocks, record (evidence first), change the disk, unlock. So the log has
+ * overlapping changes in the order in which they hit the disk. Offsets and lengths are in bytes. */
+#ifndef CHV_SENSOR_CAPTURE_H
+#define CHV_SENSOR_CAPTURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chronovisor/recorder.h"
+#include "sensor/nbd/blocks.h"
+#include "sensor/nbd/defer.h"
+#include "sensor/nbd/disk.h"
+#include "sensor/nbd/epoch.h"
+#include "sensor/nbd/ranges.h"
+
+#define CAPTURE_CHUNK_BYTES (4u << 20) /* most of one append; larger requests take several */
+
+struct capture {
+    struct chv_recorder *rec; /* shared by all disks of a session */
+    struct disk disk;
+    char space_name[CHV_SPACE_NAME_BYTES + 1]; /* "disk:vda" */
+    uint16_t space;
+    uint32_t block_bytes;
+    uint64_t block_count;
+    bool record_reads;
+    bool copy_first; /* a block without version is copied before it is overwritten */
+    bool stale;      /* the log holds acknowledged writes that the disk never got: SUSPECT blocks cannot be read */
+    struct blocks blocks;
+    struct ranges ranges;
+    struct epoch epoch;
+    struct defer defer;
+};
+
+/* Each returns 0 or -errno for the guest. Any thread, any number at a time. */
+int capture_read(struct capture *c, void *buf, uint32_t bytes, uint64_t offset, struct chv_err *err);
+int capture_write(struct capture *c, const void *data, uint32_t bytes, uint64_t offset, bool fua, struct chv_err *err);
+/* ZERO or TRIM (`op`): both read back as zeros. */
+int capture_zero(struct capture *c, uint8_t op, uint64_t bytes, uint64_t offset, bool may_punch, bool fua,
+                 struct chv_err *err);
+/* Returns when the evidence of everything acknowledged before, and the disk, are on stable storage. */
+int capture_flush(struct capture *c, struct chv_err *err);
+/* Is [offset, end) a hole? For block status; sees acknowledged writes. */
+bool capture_hole(struct capture *c, uint64_t offset, uint64_t end, uint64_t *run_end);
+
+/* Copy every block of [first, end) whose state is `state` into the log, as BASELINE (NONE) or FOUND (SUSPECT).
+ * Holes without version are skipped with `skip_holes`: the log needs no copy of nothing.
+ * *copied grows by the blocks recorded. The caller does not hold the range. */
+int capture_copy(struct capture *c, uint64_t first, uint64_t end, enum block_state state, bool skip_holes,
+                 uint64_t *copied, struct chv_err *err);
+
+/* --- inside --- */
+
+/* One append over blocks [first, end) that are locked; sets their state to KNOWN, or SUSPECT when a gap was
+ * recorded instead. */
+int capture_append(struct capture *c, const struct chv_record *records, size_t count, uint64_t first, uint64_t end,
+                   uint64_t *ticket, struct chv_err *err);
+/* Does this run have to be copied before it changes? */
+bool capture_must_copy(const struct capture *c, enum block_state state);
+/* Apply a recorded change whose range is locked: now, or when its evidence is durable (`deferred`; takes the job). */
+int capture_apply(struct capture *c, struct job *job, bool deferred, bool fua, const void *data, struct chv_err *err);
+
+static inline uint64_t capture_sectors(const struct capture *c, uint64_t blocks)
+{
+    return blocks * (c->block_bytes / CHV_SECTOR_BYTES);
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* Changes that are recorded and acknowledged, and wait for their evidence to be durable
+ * before they may destroy what the disk held (copy-before-first-overwrite).
+ *
+ * The handler hands over a job with its range still locked; a writer thread waits for the
+ * recorder (one wait serves all jobs queued by then: group commit), applies the jobs to the disk
+ * and unlocks. kill -9 loses the jobs but not their evidence: attach.c applies them again from the log. */
+#ifndef CHV_SENSOR_DEFER_H
+#define CHV_SENSOR_DEFER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sensor/nbd/ranges.h"
+
+#define DEFER_THREADS 2
+#define DEFER_BYTES_MAX (64u << 20) /* of data held back; a handler waits above that */
+#define DEFER_JOBS_MAX 8192u
+
+struct capture;
+
+struct job {
+    struct range range; /* locked from before the append until after the disk */
+    struct job *next;         /* queue of those nobody took up yet */
+    struct job *older, *newer; /* all unfinished ones, by id */
+    uint64_t id, ticket;
+    uint64_t bytes, offset;
+    void *data;     /* what to write, or NULL for zeros */
+    bool may_punch; /* zeros: a hole will do */
+    unsigned epoch;
+};
+
+struct defer {
+    struct capture *capture;
+    pthread_mutex_t mutex;
+    pthread_cond_t work, done;
+    struct job *head, **tail;
+    struct job *oldest, *newest;
+    uint64_t next_id, bytes, jobs;
+    int error; /* -errno: an acknowledged change did not reach the disk; every later flush says so */
+    bool stop;
+    unsigned threads;
+    pthread_t thread[DEFER_THREADS];
+};
+
+int defer_start(struct defer *d, struct capture *capture);
+/* Finish everything, then end the threads. */
+void defer_stop(struct defer *d);
+/* Wait until there is room for a job that holds back that many bytes of data (0: zeros). */
+void defer_reserve(struct defer *d, uint64_t bytes);
+/* The job, its data and its range now belong to the writer. */
+void defer_push(struct defer *d, struct job *job);
+/* Wait until everything pushed before now is on the disk (or failed: -errno). */
+int defer_drain(struct defer *d);
+
+#endif
