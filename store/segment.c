@@ -34,9 +34,11 @@ int segment_probe(const struct meta *meta, uint64_t number, struct segment *out,
     meta_segment_path(meta, number, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return chv_err_set(err, errno, "%s: %s", path, strerror(errno));
+    static const struct segment_header nothing;
     int r = io_pread_full(fd, &header, sizeof header, 0);
+    if (r == 0 && memcmp(&header, &nothing, sizeof header) == 0) r = -ENODATA;
     if (r < 0) {
-        r = chv_err_set(err, r == -ENODATA ? EBADMSG : -r, "%s: header cut off", path);
+        r = chv_err_set(err, -r, "%s: %s", path, r == -ENODATA ? "header cut off" : strerror(-r));
         goto out_close;
     }
     r = check_header(&header, meta, number, path, err);

@@ -17,7 +17,8 @@ struct segment {
 };
 
 /* Read header and, when sealed, footer (structure only; the digest is verify's business).
- * events of an unsealed one is 0 until segment_tail_read says more. */
+ * events of an unsealed one is 0 until segment_tail_read says more.
+ * ENODATA: the header was never written; a death or a reader met the last segment at its birth. */
 int segment_probe(const struct meta *meta, uint64_t number, struct segment *out, struct chv_err *err);
 
 /* Where the durable part of an unsealed segment ends, and the digest state there. */

@@ -42,6 +42,10 @@ static int load_segments(struct chv_store *s, struct chv_err *err)
     for (uint64_t i = 0; r == 0 && i < count; i++) {
         s->fds[i] = -1;
         r = segment_probe(&s->meta, numbers[i], &s->segments[i], err);
+        if (r == -ENODATA && i + 1 == count) { /* being born: nothing in it yet */
+            r = 0;
+            break;
+        }
         if (r < 0) break;
         s->segment_count++;
         if (i + 1 < count && !s->segments[i].sealed) {
