@@ -201,14 +201,12 @@ void recover_queue(struct chv_recorder *rec)
         struct slot *slot = queue_slot(&rec->queue, p);
         uint64_t seq = slot->seq;
         bool filled = slot->state != SLOT_EMPTY && slot->position == p;
-        /* Not filled: its append never returned. Logged already: under a COMMIT that recovery kept. */
-        if (!filled || (seq != 0 && seq <= rec->seq)) {
-            slot->has_data = slot->has_unless = 0;
-            slot->drop = 1;
-        } else {
-            slot->drop = 0;
-        }
-        slot->position = p;
+        /* Not filled: its append never returned. Logged already: under a COMMIT that recovery kept.
+         * Either way it counts as not filled if this recovery is cut short as well. */
+        bool dropped = !filled || (seq != 0 && seq <= rec->seq);
+        if (dropped) slot->has_data = slot->has_unless = 0;
+        slot->drop = dropped;
+        slot->position = dropped ? UINT64_MAX : p;
         slot->seq = 0;
         slot->state = SLOT_READY;
     }
