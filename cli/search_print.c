@@ -1,5 +1,7 @@
 #include "cli/search_print.h"
 
+#include "cli/files_at.h"
+
 #include <stdlib.h>
 
 #define RUNS_SHOWN 256 /* pieces in a JSON answer */
@@ -117,8 +119,7 @@ static void print_human(const struct search_print *p, const struct search_candid
     char *name = p->names ? search_name(p->store, c) : NULL;
     if (name) {
         printf("      file then: ");
-        for (const char *at = name; *at; at++) /* a name from a disk may hold anything */
-            putchar((unsigned char)*at < 0x20 || *at == 0x7f ? '?' : *at);
+        files_print_text(stdout, name);
         printf("\n");
     }
     free(name);

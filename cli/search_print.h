@@ -6,7 +6,7 @@
 #include "search/search.h"
 
 struct search_print {
-    const struct chv_store *store;
+    struct chv_store *store;
     bool json, names, sampled, fragment;
     uint64_t limit;
     const char *subject;  /* the file, or the name in a list */
@@ -21,8 +21,8 @@ void search_print_subject(const struct search_print *print, const struct search_
 void search_print_candidates(const struct search_print *print, const struct search_result *result);
 void search_print_legend(void);
 
-/* Which file owned the blocks at that instant, through the file system in the view: a malloc'd path, or NULL
- * where there is none to be had. Where several files do, the one with most of them. */
-char *search_name(const struct chv_store *store, const struct search_candidate *candidate);
+/* Which file owned the blocks while they were there, through the file system in the view: a malloc'd path
+ * (with " (deleted)" where it was), or NULL where there is none to be had. The one with most of the blocks. */
+char *search_name(struct chv_store *store, const struct search_candidate *candidate);
 
 #endif

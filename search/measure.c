@@ -87,7 +87,16 @@ static int measure_steps(struct search_candidate *c)
     c->best = c->steps[best].blocks;
     c->best_seq = c->steps[best].seq;
     c->best_from_ns = c->steps[best].time_ns;
-    c->best_to_ns = best + 1 < c->step_count ? c->steps[best + 1].time_ns : SEARCH_STILL;
+    c->best_to_ns = SEARCH_STILL;
+    c->best_end_seq = SEARCH_STILL;
+    if (best + 1 < c->step_count) {
+        c->best_to_ns = c->steps[best + 1].time_ns;
+        for (size_t i = 0; i < c->span_count; i++) { /* the first of those that went then */
+            const struct search_span *s = &c->spans[i];
+            if (alive(s, c->best_seq) && s->to_seq != SEARCH_STILL && s->to_seq - 1 < c->best_end_seq)
+                c->best_end_seq = s->to_seq - 1;
+        }
+    }
     thin_steps(c, best);
     return 0;
 }

@@ -79,6 +79,7 @@ struct search_candidate {
     uint64_t total;              /* probative blocks of the file in this phase */
     uint64_t best;               /* most of them there at one instant */
     uint64_t best_seq, best_from_ns, best_to_ns; /* that instant; best_to_ns SEARCH_STILL */
+    uint64_t best_end_seq;       /* the last event before it became fewer, or SEARCH_STILL */
     uint64_t weak_at_best;       /* non-probative blocks in place then, not counted */
     uint64_t from_seq, from_ns;  /* first block to arrive; from_op tells how that is known */
     uint64_t to_seq, to_ns;      /* when the last block went, or SEARCH_STILL */

@@ -76,3 +76,17 @@ void axis_bytes_label(double bytes, char *buf, size_t buf_bytes)
     snprintf(buf, buf_bytes, value >= 100 || value == floor(value) ? "%.0f %s" : value >= 10 ? "%.1f %s" : "%.2f %s",
              value, name);
 }
+
+void axis_duration_label(double seconds, char *buf, size_t bytes)
+{
+    static const struct {
+        double from, unit;
+        const char *name;
+    } units[] = {{2 * 86400, 86400, "d"}, {2 * 3600, 3600, "h"}, {2 * 60, 60, "min"}, {1, 1, "s"}, {1e-3, 1e-3, "ms"}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (seconds < units[i].from) continue;
+        snprintf(buf, bytes, "%.3g %s", seconds / units[i].unit, units[i].name);
+        return;
+    }
+    snprintf(buf, bytes, "%.3g µs", seconds * 1e6);
+}

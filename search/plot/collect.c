@@ -76,8 +76,8 @@ static size_t column_of(const struct plot *p, uint64_t time_ns)
     return at >= (double)p->columns ? p->columns - 1 : (size_t)at;
 }
 
-/* Spread the bytes of [lba, end) over the rows of one column, or mark them trimmed. */
-static void paint(struct plot *p, size_t column, uint64_t lba, uint64_t end, float *heat)
+/* Spread the bytes of [lba, end) over the rows of one column, or (without heat) mark them. */
+static void paint(struct plot *p, size_t column, uint64_t lba, uint64_t end, float *heat, uint8_t mark)
 {
     if (lba < p->lba) lba = p->lba;
     if (end > p->end_lba) end = p->end_lba;
@@ -88,20 +88,8 @@ static void paint(struct plot *p, size_t column, uint64_t lba, uint64_t end, flo
         double low = first > (double)row ? first : (double)row;
         double high = last < (double)(row + 1) ? last : (double)(row + 1);
         if (heat) heat[row * p->columns + column] += (float)((high - low) * per_row * CHV_SECTOR_BYTES);
-        else p->trimmed[row * p->columns + column] = 1;
+        else p->marks[row * p->columns + column] |= mark;
     }
-}
-
-static void mark_add(struct plot_mark *marks, size_t *count, const struct plot_mark *mark)
-{
-    if (*count < PLOT_GAPS_MAX) {
-        marks[(*count)++] = *mark;
-        return;
-    }
-    struct plot_mark *last = &marks[PLOT_GAPS_MAX - 1]; /* too many to tell apart: the last one grows */
-    if (mark->to_ns > last->to_ns) last->to_ns = mark->to_ns;
-    if (mark->lba < last->lba) last->lba = mark->lba;
-    if (mark->end_lba > last->end_lba) last->end_lba = mark->end_lba;
 }
 
 struct collector {
@@ -114,8 +102,8 @@ static void end_unflushed(struct collector *c, uint64_t time_ns)
 {
     struct plot *p = c->plot;
     if (c->unflushed_since && time_ns - c->unflushed_since > p->options.flushless_ns) {
-        struct plot_mark mark = {c->unflushed_since, time_ns, p->lba, p->end_lba};
-        mark_add(p->flushless, &p->flushless_count, &mark);
+        size_t first = column_of(p, c->unflushed_since), last = column_of(p, time_ns);
+        memset(p->flushless_columns + first, 1, last - first + 1);
         p->flushless_total++;
     }
     c->unflushed_since = 0;
@@ -125,11 +113,13 @@ static void collect_gap(struct plot *p, const struct chv_event *e)
 {
     struct chv_gap_detail detail;
     memcpy(&detail, e->hash, sizeof detail);
-    struct plot_mark mark = {e->time_ns, e->time_ns, chv_event_lba(e), chv_event_lba(e) + e->sectors};
-    if (detail.first_time_ns && detail.first_time_ns < mark.from_ns) mark.from_ns = detail.first_time_ns;
-    if (mark.from_ns < p->from_ns) mark.from_ns = p->from_ns;
+    uint64_t from_ns = e->time_ns, lba = chv_event_lba(e);
+    if (detail.first_time_ns && detail.first_time_ns < from_ns) from_ns = detail.first_time_ns;
     p->gaps_total++;
-    mark_add(p->gaps, &p->gap_count, &mark);
+    for (size_t column = column_of(p, from_ns); column <= column_of(p, e->time_ns); column++) {
+        p->gap_columns[column] = 1;
+        paint(p, column, lba, lba + e->sectors, NULL, PLOT_GAP);
+    }
 }
 
 static void collect_io(struct plot *p, const struct chv_event *e, int side)
@@ -137,7 +127,7 @@ static void collect_io(struct plot *p, const struct chv_event *e, int side)
     size_t column = column_of(p, e->time_ns);
     uint64_t lba = chv_event_lba(e);
     uint64_t bytes = (uint64_t)e->sectors * CHV_SECTOR_BYTES;
-    paint(p, column, lba, lba + e->sectors, p->heat[side]);
+    paint(p, column, lba, lba + e->sectors, p->heat[side], 0);
     p->bytes[side][column] += (double)bytes;
     p->total_bytes[side] += bytes;
     if (!(e->flags & CHV_EVENT_CONTINUED)) {
@@ -180,7 +170,7 @@ static void collect_event(void *arg, const struct chv_event *e)
         break;
     case CHV_OP_ZERO:
     case CHV_OP_TRIM:
-        paint(p, column_of(p, e->time_ns), lba, lba + e->sectors, NULL);
+        paint(p, column_of(p, e->time_ns), lba, lba + e->sectors, NULL, PLOT_TRIMMED);
         p->trimmed_bytes += (uint64_t)e->sectors * CHV_SECTOR_BYTES;
         break;
     case CHV_OP_GAP:
@@ -204,11 +194,14 @@ static int plot_allocate(struct plot *p)
         p->moments[side] = calloc(p->columns, sizeof *p->moments[side]);
         good = good && p->heat[side] && p->bytes[side] && p->moments[side];
     }
-    p->trimmed = calloc(p->columns * p->rows, 1);
+    p->marks = calloc(p->columns * p->rows, 1);
+    p->gap_columns = calloc(p->columns, 1);
+    p->flushless_columns = calloc(p->columns, 1);
+    good = good && p->gap_columns && p->flushless_columns;
     p->entropy = calloc(p->columns * PLOT_ENTROPY_LEVELS, sizeof *p->entropy);
     p->entropy_sum = calloc(p->columns, sizeof *p->entropy_sum);
     p->entropy_count = calloc(p->columns, sizeof *p->entropy_count);
-    return good && p->trimmed && p->entropy && p->entropy_sum && p->entropy_count ? 0 : -ENOMEM;
+    return good && p->marks && p->entropy && p->entropy_sum && p->entropy_count ? 0 : -ENOMEM;
 }
 
 static int plot_fill(const struct chv_store *store, struct plot *p, struct chv_err *err)
@@ -259,7 +252,9 @@ void plot_free(struct plot *p)
         free(p->bytes[side]);
         free(p->moments[side]);
     }
-    free(p->trimmed);
+    free(p->marks);
+    free(p->gap_columns);
+    free(p->flushless_columns);
     free(p->entropy);
     free(p->entropy_sum);
     free(p->entropy_count);

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/io.h"
 #include "search/plot/pen.h"
 
 struct output {
@@ -65,15 +64,16 @@ static void find_ranges(const struct plot *p, struct ranges *out)
 
 static void title_text(const struct plot *p, char *title, char *detail, size_t bytes)
 {
-    char from[CLOCK_TEXT_BYTES], to[CLOCK_TEXT_BYTES], first[32], last[32], cell[32], size[32];
+    char from[CLOCK_TEXT_BYTES], to[CLOCK_TEXT_BYTES], first[32], last[32], cell[32], size[32], width[32];
     snprintf(title, bytes, "%s, space %s", p->options.store_name ? p->options.store_name : "store", p->space_name);
     axis_bytes_label((double)p->lba * CHV_SECTOR_BYTES, first, sizeof first);
     axis_bytes_label((double)p->end_lba * CHV_SECTOR_BYTES, last, sizeof last);
     axis_bytes_label((double)p->space_sectors * CHV_SECTOR_BYTES, size, sizeof size);
     axis_bytes_label((double)(p->end_lba - p->lba) * CHV_SECTOR_BYTES / (double)p->rows, cell, sizeof cell);
-    snprintf(detail, bytes, "%s to %s (UTC); addresses %s to %s%s%s; a cell is %s by %.3g s",
+    axis_duration_label((double)(p->to_ns - p->from_ns) / 1e9 / (double)p->columns, width, sizeof width);
+    snprintf(detail, bytes, "%s to %s (UTC); addresses %s to %s%s%s; a cell is %s by %s",
              clock_format(p->from_ns, from), clock_format(p->to_ns, to), first, last, p->zoomed ? " of " : "",
-             p->zoomed ? size : "", cell, (double)(p->to_ns - p->from_ns) / 1e9 / (double)p->columns);
+             p->zoomed ? size : "", cell, width);
 }
 
 static void draw_all(cairo_t *cr, const struct plot *p)
@@ -89,7 +89,7 @@ static void draw_all(cairo_t *cr, const struct plot *p)
     cairo_paint(cr);
     pen_colour(cr, PEN_INK);
     pen_text_bold(cr, layout.heat[0].x, 24, 16, PEN_LEFT, title);
-    pen_text(cr, layout.heat[0].x, 42, 11, PEN_LEFT, detail);
+    pen_text_fit(cr, layout.heat[0].x, 42, 11, (double)p->options.width - layout.heat[0].x - 16, detail);
     for (int side = 0; side < 2; side++) {
         draw_heat(cr, p, &layout.heat[side], side, ranges.heat_low, ranges.heat_high);
         draw_throughput(cr, p, &layout.throughput[side], side, ranges.throughput);
@@ -151,13 +151,17 @@ static int output_save(const struct output *o, const char *path, struct chv_err 
         }
         if (fd >= 0 && close(fd) < 0 && r == 0) r = -errno;
     } else {
-        char *copy = strdup(path);
-        if (!copy) return chv_err_set(err, ENOMEM, "out of memory");
-        char *slash = strrchr(copy, '/');
-        if (slash) *slash = 0;
-        const char *dir = !slash ? "." : slash == copy ? "/" : copy;
-        r = io_replace(&io_real, dir, slash ? slash + 1 : copy, o->data, o->bytes);
-        free(copy);
+        size_t bytes = strlen(path) + sizeof ".partial";
+        char *partial = malloc(bytes);
+        if (!partial) return chv_err_set(err, ENOMEM, "out of memory");
+        snprintf(partial, bytes, "%s.partial", path);
+        FILE *f = fopen(partial, "we");
+        if (!f) r = -errno;
+        if (r == 0 && fwrite(o->data, 1, o->bytes, f) != o->bytes) r = errno ? -errno : -EIO;
+        if (f && fclose(f) != 0 && r == 0) r = -errno;
+        if (r == 0 && rename(partial, path) < 0) r = -errno;
+        if (r < 0 && f) unlink(partial);
+        free(partial);
     }
     return r < 0 ? chv_err_set(err, -r, "%s: cannot write the picture: %s", path, strerror(-r)) : 0;
 }

@@ -4,20 +4,6 @@
 
 #include "search/plot/pen.h"
 
-static double time_x(const struct plot *p, const struct plot_rect *r, uint64_t time_ns)
-{
-    if (time_ns <= p->from_ns) return r->x;
-    double x = (double)(time_ns - p->from_ns) / (double)(p->to_ns - p->from_ns);
-    return r->x + (x > 1 ? 1 : x) * r->w;
-}
-
-static double lba_y(const struct plot *p, const struct plot_rect *r, uint64_t lba)
-{
-    if (lba <= p->lba) return r->y + r->h;
-    double y = (double)(lba - p->lba) / (double)(p->end_lba - p->lba);
-    return r->y + r->h - (y > 1 ? 1 : y) * r->h;
-}
-
 static uint32_t pixel_of(double t)
 {
     double rgb[3];
@@ -41,11 +27,12 @@ static void paint_cells(cairo_t *cr, const struct plot *p, const struct plot_rec
         for (size_t x = 0; x < p->columns * PLOT_CELL; x++) {
             size_t cell = row * p->columns + x / PLOT_CELL;
             double v = (double)p->heat[side][cell];
-            uint32_t colour = side == PLOT_WRITE && p->trimmed[cell] ? PEN_TRIM : 0xffffff;
+            uint32_t colour = side == PLOT_WRITE && p->marks[cell] & PLOT_TRIMMED ? PEN_TRIM : 0xffffff;
             if (v > 0) {
                 double t = high > low ? log(v / low) / log(high / low) : 0;
                 colour = palette[t <= 0 ? 0 : t >= 1 ? 255 : (int)lround(t * 255)];
             }
+            if (p->marks[cell] & PLOT_GAP) colour = PEN_GAP;
             line[x] = colour;
         }
     }
@@ -56,30 +43,23 @@ static void paint_cells(cairo_t *cr, const struct plot *p, const struct plot_rec
     cairo_surface_destroy(image);
 }
 
+/* Above the panel: where there are gaps (a triangle each), and stretches without a flush (a bar). */
 static void draw_marks(cairo_t *cr, const struct plot *p, const struct plot_rect *r, int side)
 {
-    for (size_t i = 0; i < p->gap_count; i++) {
-        const struct plot_mark *m = &p->gaps[i];
-        double x = time_x(p, r, m->from_ns), w = time_x(p, r, m->to_ns) - x;
-        double y = lba_y(p, r, m->end_lba), h = lba_y(p, r, m->lba) - y;
-        if (w < 2) w = 2;
-        if (x + w > r->x + r->w) x = r->x + r->w - w;
-        pen_colour(cr, PEN_GAP);
-        cairo_rectangle(cr, x, y, w, h < 2 ? 2 : h);
-        cairo_fill(cr);
-        cairo_move_to(cr, x + w / 2 - 4, r->y - 8);
-        cairo_line_to(cr, x + w / 2 + 4, r->y - 8);
-        cairo_line_to(cr, x + w / 2, r->y - 1);
-        cairo_close_path(cr);
-        cairo_fill(cr);
-    }
-    if (side != PLOT_WRITE) return;
     pen_colour(cr, PEN_FLUSHLESS);
-    for (size_t i = 0; i < p->flushless_count; i++) {
-        double x = time_x(p, r, p->flushless[i].from_ns), w = time_x(p, r, p->flushless[i].to_ns) - x;
-        cairo_rectangle(cr, x, r->y - 7, w < 2 ? 2 : w, 5);
-        cairo_fill(cr);
+    for (size_t i = 0; side == PLOT_WRITE && i < p->columns; i++)
+        if (p->flushless_columns[i]) cairo_rectangle(cr, r->x + (double)(i * PLOT_CELL), r->y - 7, PLOT_CELL, 5);
+    cairo_fill(cr);
+    pen_colour(cr, PEN_GAP);
+    for (size_t i = 0; i < p->columns; i++) {
+        if (!p->gap_columns[i] || (i > 0 && p->gap_columns[i - 1])) continue;
+        double x = r->x + (double)(i * PLOT_CELL) + PLOT_CELL / 2.0;
+        cairo_move_to(cr, x - 4, r->y - 8);
+        cairo_line_to(cr, x + 4, r->y - 8);
+        cairo_line_to(cr, x, r->y - 1);
+        cairo_close_path(cr);
     }
+    cairo_fill(cr);
 }
 
 static void address_axis(cairo_t *cr, const struct plot *p, const struct plot_rect *r)
@@ -93,13 +73,13 @@ static void address_axis(cairo_t *cr, const struct plot *p, const struct plot_re
     for (double v = ceil(low / unit / step - 1e-9) * step; v * unit <= high * (1 + 1e-9); v += step) {
         double y = floor(r->y + r->h - (v * unit - low) / (high - low) * r->h) + 0.5;
         char text[32];
-        snprintf(text, sizeof text, "%.*f", decimals, v);
+        snprintf(text, sizeof text, "%.*f", decimals, fabs(v));
         pen_line(cr, r->x - 4, y, r->x, y);
         pen_text(cr, r->x - 7, y + 4, 11, PEN_RIGHT, text);
     }
     char title[64];
     snprintf(title, sizeof title, "address (%s)", name);
-    pen_text_up(cr, r->x - 56, r->y + r->h / 2, 11, title);
+    pen_text_up(cr, r->x - 56, r->y + r->h / 2, 11, r->h, title);
 }
 
 void draw_heat(cairo_t *cr, const struct plot *p, const struct plot_rect *r, int side, double low, double high)
@@ -157,7 +137,7 @@ void draw_throughput(cairo_t *cr, const struct plot *p, const struct plot_rect *
     char title[64];
     snprintf(title, sizeof title, "%s (%s/s)", side == PLOT_READ ? "read" : "written", name);
     pen_time_axis(cr, p, r, false);
-    pen_value_axis(cr, r, 0, top / unit, title);
+    pen_value_axis(cr, r, top / unit, 0, title);
     double seconds = (double)(p->to_ns - p->from_ns) / 1e9 / (double)p->columns;
     pen_colour(cr, side == PLOT_READ ? PEN_READ : PEN_WRITE);
     for (size_t i = 0; i < p->columns; i++) {
@@ -199,7 +179,7 @@ void draw_variance(cairo_t *cr, const struct plot *p, const struct plot_rect *r,
 void draw_entropy(cairo_t *cr, const struct plot *p, const struct plot_rect *r)
 {
     pen_time_axis(cr, p, r, true);
-    pen_value_axis(cr, r, 0, 8, "entropy (bit/byte)");
+    pen_value_axis(cr, r, 8, r->h > 90 ? 1 : r->h > 50 ? 2 : 4, "entropy (bit/byte)");
     double level_h = r->h / PLOT_ENTROPY_LEVELS;
     for (size_t i = 0; i < p->columns; i++) {
         if (!(p->entropy_count[i] > 0)) continue;
@@ -224,7 +204,7 @@ void draw_entropy(cairo_t *cr, const struct plot *p, const struct plot_rect *r)
 
 struct legend {
     cairo_t *cr;
-    double x, y, column;
+    double x, y, room;
 };
 
 static void legend_row(struct legend *l, unsigned colour, const char *text)
@@ -233,14 +213,14 @@ static void legend_row(struct legend *l, unsigned colour, const char *text)
     cairo_rectangle(l->cr, l->x, l->y - 9, 10, 10);
     cairo_fill(l->cr);
     pen_colour(l->cr, PEN_INK);
-    pen_text(l->cr, l->x + 16, l->y, 11, PEN_LEFT, text);
+    pen_text_fit(l->cr, l->x + 16, l->y, 11, l->room - 16, text);
     l->y += 16;
 }
 
 void draw_summary(cairo_t *cr, const struct plot *p, const struct plot_rect *r)
 {
     char text[160], bytes[32];
-    struct legend l = {.cr = cr, .x = r->x, .y = r->y + 10};
+    struct legend l = {.cr = cr, .x = r->x, .y = r->y + 10, .room = r->w};
     axis_bytes_label((double)p->total_bytes[PLOT_READ], bytes, sizeof bytes);
     snprintf(text, sizeof text, "read: %s in %llu requests", bytes, (unsigned long long)p->requests[PLOT_READ]);
     legend_row(&l, PEN_READ, text);
@@ -258,5 +238,5 @@ void draw_summary(cairo_t *cr, const struct plot *p, const struct plot_rect *r)
     legend_row(&l, PEN_FLUSHLESS, text);
     if (l.y > r->y + r->h + 8) return;
     pen_colour(cr, 0x666666);
-    pen_text(cr, r->x, l.y + 2, 10, PEN_LEFT, "entropy at the right: line = mean, grey = share of blocks at each level");
+    pen_text_fit(cr, r->x, l.y + 2, 10, r->w, "entropy at the right: line = mean, grey = share of blocks at each level");
 }

@@ -26,12 +26,26 @@ void pen_text_bold(cairo_t *cr, double x, double y, double size, enum pen_align 
     put_text(cr, x, y, size, align, text, CAIRO_FONT_WEIGHT_BOLD);
 }
 
-void pen_text_up(cairo_t *cr, double x, double y, double size, const char *text)
+static double fit_size(cairo_t *cr, double size, double room, const char *text)
+{
+    cairo_text_extents_t extents;
+    cairo_select_font_face(cr, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_set_font_size(cr, size);
+    cairo_text_extents(cr, text, &extents);
+    return extents.x_advance > room ? size * room / extents.x_advance : size;
+}
+
+void pen_text_fit(cairo_t *cr, double x, double y, double size, double room, const char *text)
+{
+    pen_text(cr, x, y, fit_size(cr, size, room, text), PEN_LEFT, text);
+}
+
+void pen_text_up(cairo_t *cr, double x, double y, double size, double room, const char *text)
 {
     cairo_save(cr);
     cairo_translate(cr, x, y);
     cairo_rotate(cr, -3.14159265358979323846 / 2);
-    pen_text(cr, 0, 0, size, PEN_CENTER, text);
+    pen_text(cr, 0, 0, fit_size(cr, size, room, text), PEN_CENTER, text);
     cairo_restore(cr);
 }
 
@@ -87,17 +101,17 @@ static void value_tick(cairo_t *cr, const struct plot_rect *r, double y, const c
     pen_text(cr, r->x - 7, y + 4, 11, PEN_RIGHT, text);
 }
 
-void pen_value_axis(cairo_t *cr, const struct plot_rect *r, double low, double high, const char *title)
+void pen_value_axis(cairo_t *cr, const struct plot_rect *r, double high, double step, const char *title)
 {
-    double step = axis_step(high - low, (unsigned)(r->h / 26) + 1);
+    if (!(step > 0)) step = axis_step(high, (unsigned)(r->h / 26) + 1);
     int decimals = step >= 1 ? 0 : (int)ceil(-log10(step) - 1e-9);
     cairo_set_line_width(cr, 1);
-    for (double v = ceil(low / step - 1e-9) * step; v <= high + step * 1e-6; v += step) {
+    for (unsigned i = 0; i * step <= high * (1 + 1e-6); i++) {
         char text[32];
-        snprintf(text, sizeof text, "%.*f", decimals, v);
-        value_tick(cr, r, r->y + r->h - (v - low) / (high - low) * r->h, text);
+        snprintf(text, sizeof text, "%.*f", decimals, i * step);
+        value_tick(cr, r, r->y + r->h - i * step / high * r->h, text);
     }
-    pen_text_up(cr, r->x - 56, r->y + r->h / 2, 11, title);
+    pen_text_up(cr, r->x - 56, r->y + r->h / 2, 11, r->h + 16, title);
 }
 
 /* 10 to the power of n, with superscript digits. */
@@ -120,5 +134,5 @@ void pen_decade_axis(cairo_t *cr, const struct plot_rect *r, int low, int high, 
         decade_label(n, text, sizeof text);
         value_tick(cr, r, r->y + r->h - (double)(n - low) / (high - low) * r->h, text);
     }
-    pen_text_up(cr, r->x - 56, r->y + r->h / 2, 11, title);
+    pen_text_up(cr, r->x - 56, r->y + r->h / 2, 11, r->h + 16, title);
 }

@@ -8,18 +8,19 @@
 
 enum pen_align { PEN_LEFT, PEN_CENTER, PEN_RIGHT };
 
-/* Text at (x, baseline y), optionally turned a quarter to the left. */
+/* Text at (x, baseline y); pen_text_fit and pen_text_up (turned a quarter to the left) shrink it into `room`. */
 void pen_text(cairo_t *cr, double x, double y, double size, enum pen_align align, const char *text);
 void pen_text_bold(cairo_t *cr, double x, double y, double size, enum pen_align align, const char *text);
-void pen_text_up(cairo_t *cr, double x, double y, double size, const char *text);
+void pen_text_fit(cairo_t *cr, double x, double y, double size, double room, const char *text);
+void pen_text_up(cairo_t *cr, double x, double y, double size, double room, const char *text);
 void pen_colour(cairo_t *cr, unsigned rgb); /* 0xRRGGBB */
 void pen_frame(cairo_t *cr, const struct plot_rect *r);
 void pen_line(cairo_t *cr, double x1, double y1, double x2, double y2);
 
 /* The time axis under a panel: ticks, faint grid, labels when asked. */
 void pen_time_axis(cairo_t *cr, const struct plot *p, const struct plot_rect *r, bool labels);
-/* A value axis on the left: ticks from low to high with labels; `decimals` as the step needs. */
-void pen_value_axis(cairo_t *cr, const struct plot_rect *r, double low, double high, const char *title);
+/* A value axis on the left: ticks from 0 to high every `step` (0: choose) with labels. */
+void pen_value_axis(cairo_t *cr, const struct plot_rect *r, double high, double step, const char *title);
 /* Decades from 10^low to 10^high. */
 void pen_decade_axis(cairo_t *cr, const struct plot_rect *r, int low, int high, const char *title);
 

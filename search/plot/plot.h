@@ -14,9 +14,8 @@
 
 enum { PLOT_READ, PLOT_WRITE };
 #define PLOT_ENTROPY_LEVELS 32
-#define PLOT_GAPS_MAX 256
-#define PLOT_WIDTH_MIN 640u
-#define PLOT_HEIGHT_MIN 480u
+#define PLOT_WIDTH_MIN 800u
+#define PLOT_HEIGHT_MIN 600u
 #define PLOT_SIZE_MAX 10000u
 
 typedef void plot_progress_fn(void *arg, uint64_t done, uint64_t total);
@@ -31,9 +30,8 @@ struct plot_options {
     void *progress_arg;
 };
 
-struct plot_mark { /* a gap, or a stretch without flush */
-    uint64_t from_ns, to_ns, lba, end_lba;
-};
+/* What marks a cell besides bytes. */
+enum { PLOT_TRIMMED = 1, PLOT_GAP = 2 };
 
 /* Running mean and variance (Welford), by column. */
 struct plot_moment {
@@ -52,14 +50,13 @@ struct plot {
 
     size_t columns, rows;
     float *heat[2];               /* bytes per cell, [row * columns + column] */
-    uint8_t *trimmed;             /* cells that were trimmed or zeroed */
+    uint8_t *marks;               /* per cell: PLOT_TRIMMED (or zeroed), PLOT_GAP */
+    uint8_t *gap_columns, *flushless_columns; /* per column: whether there was one */
     double *bytes[2];             /* per column */
     struct plot_moment *moments[2]; /* LBA of requests, in sectors, per column */
     float *entropy;               /* blocks by level, [level * columns + column] */
     double *entropy_sum, *entropy_count;
 
-    struct plot_mark gaps[PLOT_GAPS_MAX], flushless[PLOT_GAPS_MAX];
-    size_t gap_count, flushless_count;
     uint64_t total_bytes[2], requests[2], flushes, trimmed_bytes, gaps_total, flushless_total;
 };
 
@@ -92,6 +89,8 @@ uint64_t axis_time_step(uint64_t range_ns, unsigned most);
 void axis_time_label(uint64_t time_ns, uint64_t step_ns, char *buf, size_t bytes);
 /* The unit a range of bytes is best told in: its name and bytes. */
 const char *axis_byte_unit(double bytes, double *unit);
+/* "250 ms", "36 min" */
+void axis_duration_label(double seconds, char *buf, size_t bytes);
 /* "1.5 GiB" */
 void axis_bytes_label(double bytes, char *buf, size_t buf_bytes);
 

@@ -3,7 +3,7 @@
  *   synth DIR BLOCK_BYTES
  *
  *   space NAME BYTES [zero|source|unknown]   (then the current space)
- *   at SECONDS                               time of what follows, since 2026-11-22 00:00:00 UTC (may be a fraction)
+ *   at SECONDS                               time of what follows, since 2100-01-01 00:00:00 UTC (the log's clock never goes back) (may be a fraction)
  *   write SECTOR FILE [OFFSET BYTES]         in requests of at most 64 blocks
  *   baseline SECTOR FILE | found SECTOR FILE
  *   zero SECTOR SECTORS | trim SECTOR SECTORS | gap SECTOR SECTORS | read SECTOR SECTORS | flush
@@ -15,7 +15,7 @@
 
 #include "chronovisor/chronovisor.h"
 
-#define EPOCH_NS (UINT64_C(1795305600) * 1000000000)
+#define EPOCH_NS (UINT64_C(4102444800) * 1000000000)
 #define REQUEST_BLOCKS 64
 
 struct synth {
