@@ -29,7 +29,7 @@ enum chv_op {
     CHV_OP_GAP = 9,      /* what happened to this range was not recorded; hash = struct chv_gap_detail */
     CHV_OP_COMMIT = 10,  /* the recorder's durability mark; hash = digest of the segment so far */
     CHV_OP_MARK = 11,    /* hash = head digest of the custody log */
-    CHV_OP_PRUNE = 12,   /* history before lba (as seq) was dropped; hash = digest of the last dropped segment */
+    CHV_OP_PRUNE = 12,   /* history before lba (as seq) was dropped; hash = digest of the last segment sealed before it */
 };
 #define CHV_OP_MAX 12
 

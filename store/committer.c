@@ -229,7 +229,8 @@ void *committer_main(void *arg)
                                                  monotonic_ns() - rec->synced_ns > IDLE_COMMIT_NS);
         bool drained = n == 0 && rec->stopping && rec->next == rec->head;
         bool starved = n == 0 && rec->space_waiters && rec->next > rec->freed; /* slots wait only for a COMMIT */
-        if (n == 0 && !sync && !drained && !starved) {
+        bool seal = n == 0 && rec->seal_wanted && rec->next == rec->head;
+        if (n == 0 && !sync && !drained && !starved && !seal) {
             wait_for_work(rec);
             continue;
         }
@@ -238,7 +239,10 @@ void *committer_main(void *arg)
         pthread_mutex_unlock(&rec->lock);
         struct chv_recorder_stats stats = {0};
         bool committed = false;
-        if (sync || (drained && next > rec->durable)) {
+        if (seal) {
+            r = rec->event_count ? rotate_segment(rec, &err) : 0;
+            committed = sync = r == 0;
+        } else if (sync || (drained && next > rec->durable)) {
             r = commit(rec, true, &err);
             committed = sync = r == 0;
         } else if (!drained) {
@@ -258,6 +262,7 @@ void *committer_main(void *arg)
             free_slots(rec, next);
         }
         if (committed && sync) {
+            if (seal) rec->seal_wanted = false;
             rec->durable = next;
             rec->synced_ns = monotonic_ns();
             rec->stats.last_seq = rec->seq;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,6 +71,19 @@ int meta_load(const char *dir, struct meta *out, struct chv_err *err)
     if (r == 0 && signing) snprintf(out->signing_key, sizeof out->signing_key, "%s", signing);
     json_decref(root);
     return r;
+}
+
+int meta_lock(const struct meta *meta, struct chv_err *err)
+{
+    char path[STORE_PATH_BYTES];
+    meta_path(meta, "lock", path);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return chv_err_set(err, errno, "%s: %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        close(fd);
+        return chv_err_set(err, EBUSY, "%s is being written by another process; stop that first", meta->dir);
+    }
+    return fd;
 }
 
 static int make_dirs(const struct meta *meta, struct chv_err *err)

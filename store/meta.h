@@ -22,6 +22,9 @@ struct meta {
 /* ENOENT: not a store. EPROTO: damaged or of another format. */
 int meta_load(const char *dir, struct meta *out, struct chv_err *err);
 
+/* Take the writer lock: a descriptor to close later, or EBUSY. */
+int meta_lock(const struct meta *meta, struct chv_err *err);
+
 /* DIR/log/00000001.seg, DIR/packs/00000001.pack, DIR/<name> */
 void meta_segment_path(const struct meta *meta, uint64_t number, char path[STORE_PATH_BYTES]);
 void meta_pack_path(const struct meta *meta, uint64_t number, char path[STORE_PATH_BYTES]);

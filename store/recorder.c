@@ -67,7 +67,7 @@ static void fill_one(struct chv_recorder *rec, const struct chv_record *r, uint6
     slot->lba = r->lba;
     slot->sectors = r->sectors;
     if (r->op == CHV_OP_GAP) memcpy(slot->extra, &r->gap, sizeof slot->extra);
-    if (r->op == CHV_OP_SPACE || r->op == CHV_OP_MARK) memcpy(slot->extra, r->data, sizeof slot->extra);
+    if (r->op == CHV_OP_SPACE || r->op == CHV_OP_MARK || r->op == CHV_OP_PRUNE) memcpy(slot->extra, r->data, sizeof slot->extra);
     atomic_store_explicit(&slot->state, SLOT_READY, memory_order_release);
 }
 
@@ -270,6 +270,17 @@ int chv_recorder_wait(struct chv_recorder *rec, uint64_t ticket, struct chv_err 
     while (rec->durable < ticket && !rec->error) pthread_cond_wait(&rec->durable_cv, &rec->lock);
     if (rec->durable < ticket) r = sticky(rec, err);
     if (r < 0 && rec->gap_when_behind) r = 0; /* the operator chose gaps: said in the queue file, and at the next start */
+    pthread_mutex_unlock(&rec->lock);
+    return r;
+}
+
+int recorder_seal(struct chv_recorder *rec, struct chv_err *err)
+{
+    pthread_mutex_lock(&rec->lock);
+    rec->seal_wanted = true;
+    pthread_cond_signal(&rec->done_cv);
+    while (rec->seal_wanted && !rec->error) pthread_cond_wait(&rec->durable_cv, &rec->lock);
+    int r = rec->error ? sticky(rec, err) : 0;
     pthread_mutex_unlock(&rec->lock);
     return r;
 }

@@ -71,7 +71,7 @@ struct chv_recorder {
     uint64_t last_time_ns;
     uint64_t clock_ns; /* an import's, instead of the clock; 0: the clock */
     unsigned idle_workers, space_waiters;
-    bool stopping, committer_done;
+    bool stopping, committer_done, seal_wanted;
     int error;         /* sticky: the store takes nothing any more */
     struct chv_err error_text;
     struct chv_recorder_stats stats;
@@ -109,6 +109,9 @@ struct chv_recorder {
 /* Set the sticky error (once) and wake everybody. */
 void recorder_fail(struct chv_recorder *rec, const struct chv_err *err);
 
+/* Seal the current segment now and begin the next; returns when that is done. */
+int recorder_seal(struct chv_recorder *rec, struct chv_err *err);
+
 void *worker_main(void *rec);
 void *committer_main(void *rec);
 void *indexer_main(void *rec);
@@ -116,6 +119,8 @@ void *merger_main(void *rec);
 
 /* committer.c: the first segment and pack of an empty store, or the next after a sealed one. */
 int committer_next_segment(struct chv_recorder *rec, struct chv_err *err);
+/* Load the index; rebuild it first when it is missing or more than a segment behind. */
+int recover_index(struct chv_recorder *rec, struct chv_err *err);
 /* Bring segment, pack, seq, tables and index to where the log ends; replays nothing. */
 int recover_log(struct chv_recorder *rec, struct chv_err *err);
 /* Decide which queued positions still have to be logged; sets head, claim, next, freed. */

@@ -1,26 +1,13 @@
 /* Birth and death of a recorder. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "store/custody.h"
 #include "store/recorder_impl.h"
 
 #define QUEUE_BLOCKS 16384u
-
-static int take_lock(struct chv_recorder *rec, struct chv_err *err)
-{
-    char path[STORE_PATH_BYTES];
-    meta_path(&rec->meta, "lock", path);
-    rec->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (rec->lock_fd < 0) return chv_err_set(err, errno, "%s: %s", path, strerror(errno));
-    if (flock(rec->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return chv_err_set(err, EBUSY, "%s is being recorded into by another process; stop that first", rec->meta.dir);
-    return 0;
-}
 
 static int load_signer(struct chv_recorder *rec, const char *override, struct chv_err *err)
 {
@@ -152,7 +139,8 @@ int chv_recorder_open(const char *dir, const struct chv_recorder_options *option
     pthread_cond_init(&rec->index_cv, NULL);
 
     int r = meta_load(dir, &rec->meta, err);
-    if (r == 0) r = take_lock(rec, err);
+    if (r == 0) r = rec->lock_fd = meta_lock(&rec->meta, err);
+    if (r > 0) r = 0;
     if (r == 0) r = load_signer(rec, options->signing_key, err);
     rec->segment.meta = rec->pack.meta = &rec->meta;
     rec->segment.io = rec->pack.io = rec->io;
@@ -161,7 +149,7 @@ int chv_recorder_open(const char *dir, const struct chv_recorder_options *option
     rec->current = calloc(1, sizeof *rec->current);
     rec->spaces = calloc(RECORDER_SPACES_MAX, sizeof *rec->spaces);
     if (r == 0 && (!rec->events || !rec->current || !rec->spaces)) r = chv_err_set(err, ENOMEM, "recorder: out of memory");
-    if (r == 0) r = index_load(&rec->meta, false, &rec->index, err);
+    if (r == 0) r = recover_index(rec, err);
     if (r == 0) {
         rec->next_group = rec->index->next_id;
         index_sweep(&rec->meta, rec->io, rec->index);

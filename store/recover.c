@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "store/recorder_impl.h"
+#include "store/reindex.h"
 
 /* Keep the longest prefix of commits whose packs hold up. COMMITs that were written after the packs were synced
  * (FUA) are taken at their word: what fails behind them is damage for `verify` to name, not a torn tail. */
@@ -149,6 +150,26 @@ out:
     return r;
 }
 
+int recover_index(struct chv_recorder *rec, struct chv_err *err)
+{
+    uint64_t *numbers, count, behind = 0;
+    int r = index_load(&rec->meta, false, &rec->index, err);
+    if (r < 0) return r;
+    r = meta_list(&rec->meta, "log", ".seg", &numbers, &count, err);
+    for (uint64_t i = count; r == 0 && i-- > 0;) {
+        struct segment seg;
+        if (segment_probe(&rec->meta, numbers[i], &seg, NULL) < 0 || !seg.sealed) continue; /* recover_log says more */
+        if (seg.last_seq <= rec->index->through_seq) break;
+        behind += seg.events;
+    }
+    free(numbers);
+    if (r < 0 || behind <= SEGMENT_EVENTS) return r;
+    index_unref(rec->index);
+    rec->index = NULL;
+    r = reindex_locked(&rec->meta, rec->io, NULL, NULL, err);
+    return r < 0 ? r : index_load(&rec->meta, false, &rec->index, err);
+}
+
 int recover_log(struct chv_recorder *rec, struct chv_err *err)
 {
     uint64_t *numbers, count;
@@ -169,6 +190,12 @@ int recover_log(struct chv_recorder *rec, struct chv_err *err)
         if (!seg.sealed && i + 1 < count)
             r = chv_err_set(err, EBADMSG, "log/%08llu.seg is not sealed though later ones exist; 'chronovisor verify' says more",
                             (unsigned long long)numbers[i]);
+        if (seg.carry) /* what it replaced, if prune was interrupted before removing it */
+            for (uint64_t k = 0; k < i; k++) {
+                char path[STORE_PATH_BYTES];
+                meta_segment_path(&rec->meta, numbers[k], path);
+                rec->io->unlink(rec->io, path);
+            }
         unsealed = !seg.sealed;
         if (!seg.sealed || r < 0) continue;
         rec->segment.number = seg.number;

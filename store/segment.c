@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -130,10 +131,18 @@ out_end:
 
 /* --- writing ---------------------------------------------------------------------------- */
 
+static void path_of(const struct segment_writer *w, char path[STORE_PATH_BYTES])
+{
+    if (w->temp_path)
+        snprintf(path, STORE_PATH_BYTES, "%s", w->temp_path);
+    else
+        meta_segment_path(w->meta, w->number, path);
+}
+
 static int fail(const struct segment_writer *w, int r, struct chv_err *err)
 {
     char path[STORE_PATH_BYTES];
-    meta_segment_path(w->meta, w->number, path);
+    path_of(w, path);
     return chv_err_set(err, -r, "%s: %s", path, strerror(-r));
 }
 
@@ -149,7 +158,7 @@ int segment_create(struct segment_writer *w, uint64_t number, uint64_t first_seq
     w->number = number;
     w->first_seq = first_seq;
     w->events = 0;
-    meta_segment_path(w->meta, number, path);
+    path_of(w, path);
     meta_path(w->meta, "log", dir);
     w->fd = w->io->open(w->io, path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     if (w->fd < 0) return fail(w, w->fd, err);
@@ -190,7 +199,7 @@ int segment_append(struct segment_writer *w, struct chv_event *events, size_t co
 {
     for (size_t i = 0; i < count; i++) {
         sha256_update(&w->sha, &events[i], offsetof(struct chv_event, hash));
-        if (events[i].op == CHV_OP_COMMIT) sha256_peek(&w->sha, events[i].hash);
+        if (events[i].op == CHV_OP_COMMIT && !w->verbatim) sha256_peek(&w->sha, events[i].hash);
         sha256_update(&w->sha, events[i].hash, sizeof events[i].hash);
     }
     int r = w->io->pwrite(w->io, w->fd, events, count * sizeof *events, segment_event_offset(w->events));
@@ -202,7 +211,6 @@ int segment_append(struct segment_writer *w, struct chv_event *events, size_t co
 int segment_seal(struct segment_writer *w, uint64_t last_seq, uint64_t last_time_ns, uint8_t digest[32],
                  struct chv_err *err)
 {
-    char path[STORE_PATH_BYTES];
     struct segment_footer footer = {.events = w->events, .last_seq = last_seq, .last_time_ns = last_time_ns};
     memcpy(footer.magic, FOOTER_MAGIC, 8);
     sha256_update(&w->sha, &footer, offsetof(struct segment_footer, digest));
@@ -215,7 +223,6 @@ int segment_seal(struct segment_writer *w, uint64_t last_seq, uint64_t last_time
     }
     if (r == 0) r = w->io->pwrite(w->io, w->fd, &footer, sizeof footer, segment_event_offset(w->events));
     if (r == 0) r = w->io->datasync(w->io, w->fd);
-    meta_segment_path(w->meta, w->number, path);
     if (r == 0 && fchmod(w->fd, 0400) < 0) r = -errno;
     int closed = w->io->close(w->io, w->fd);
     w->fd = -1;

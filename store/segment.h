@@ -45,6 +45,8 @@ struct segment_writer {
     const struct meta *meta;
     const struct io *io;
     const struct signer *signer; /* NULL: unsigned */
+    const char *temp_path;       /* instead of log/NNNNNNNN.seg, for a carry segment; NULL: as usual */
+    bool verbatim;               /* leave COMMITs as they are (carry segments) */
     int fd;
     uint64_t number, first_seq, events;
     struct sha256 sha;           /* over everything written */

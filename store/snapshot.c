@@ -40,24 +40,25 @@ static int load_segments(struct chv_store *s, struct chv_err *err)
     s->fds = malloc((count + 1) * sizeof *s->fds);
     if (!s->segments || !s->fds) r = chv_err_set(err, ENOMEM, "%s: out of memory", s->meta.dir);
     for (uint64_t i = 0; r == 0 && i < count; i++) {
-        s->fds[i] = -1;
-        r = segment_probe(&s->meta, numbers[i], &s->segments[i], err);
+        struct segment *seg = &s->segments[s->segment_count], *before = s->segment_count ? seg - 1 : NULL;
+        r = segment_probe(&s->meta, numbers[i], seg, err);
         if (r == -ENODATA && i + 1 == count) { /* being born: nothing in it yet */
             r = 0;
             break;
         }
         if (r < 0) break;
-        s->segment_count++;
-        if (i + 1 < count && !s->segments[i].sealed) {
+        if (seg->carry) { /* it replaces everything before it, which an interrupted prune may have left */
+            s->segment_count = 0;
+            s->segments[0] = *seg;
+        } else if (before && !before->sealed) {
             r = chv_err_set(err, EBADMSG, "log/%08llu.seg is not sealed though later segments exist; 'chronovisor verify' says more",
-                            (unsigned long long)numbers[i]);
-        } else if (i > 0 && (numbers[i] != numbers[i - 1] + 1 || s->segments[i].first_seq != s->segments[i - 1].last_seq + 1)) {
+                            (unsigned long long)before->number);
+        } else if (before ? seg->number != before->number + 1 || seg->first_seq != before->last_seq + 1 : seg->number != 1) {
             r = chv_err_set(err, EBADMSG, "log/%08llu.seg is missing; 'chronovisor verify' says more",
-                            (unsigned long long)numbers[i - 1] + 1);
+                            (unsigned long long)(before ? before->number + 1 : 1));
         }
+        s->fds[s->segment_count++] = -1;
     }
-    if (r == 0 && count > 0 && numbers[0] != 1 && !s->segments[0].carry)
-        r = chv_err_set(err, EBADMSG, "log/%08llu.seg is missing; 'chronovisor verify' says more", (unsigned long long)numbers[0] - 1);
     free(numbers);
     return r;
 }

@@ -3,6 +3,7 @@
 #define CHRONOVISOR_H
 
 #include "chronovisor/err.h"
+#include "chronovisor/maintain.h"
 #include "chronovisor/recorder.h"
 #include "chronovisor/store.h"
 #include "chronovisor/timeline.h"

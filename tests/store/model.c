@@ -140,7 +140,7 @@ static int count_sighting(void *arg, const struct chv_event *e)
 }
 
 /* Every event of the log is found by its hash, and holes are nowhere. */
-static void check_events(const struct model *m, const struct chv_store *store)
+static void check_events(const struct model *m, const struct chv_store *store, uint64_t exact_from)
 {
     struct chv_err err;
     struct chv_cursor *cursor;
@@ -151,7 +151,9 @@ static void check_events(const struct model *m, const struct chv_store *store)
     CHECK_OK(chv_cursor_open(store, 1, UINT64_MAX, &cursor, &err), err);
     while ((r = chv_cursor_next(cursor, &batch, &count, &err)) == 1)
         for (size_t i = 0; i < count; i++) {
-            CHECK(batch[i].seq == ++seq && batch[i].time_ns >= time);
+            CHECK(batch[i].seq == seq + 1 || (batch[i].seq > seq && batch[i].seq <= exact_from + 1));
+            CHECK(batch[i].time_ns >= time);
+            seq = batch[i].seq;
             time = batch[i].time_ns;
             if (!chv_op_has_content(batch[i].op) || seq % 37) continue;
             struct found f = {.m = m};
@@ -167,6 +169,21 @@ static void check_events(const struct model *m, const struct chv_store *store)
     chv_cursor_close(cursor);
 }
 
+static void print_fault(void *arg, const char *text)
+{
+    (void)arg;
+    fprintf(stderr, "fault: %s\n", text);
+}
+
+static void check_whole(const char *dir)
+{
+    struct chv_err err;
+    struct chv_verify_result result;
+    struct chv_verify_options options = {.fault = print_fault};
+    CHECK_OK(chv_store_verify(dir, &options, &result, &err), err);
+    CHECK(result.faults == 0 && result.events > 0 && result.blocks > 0 && result.ignored_bytes == 0);
+}
+
 static void run(uint32_t block_bytes, uint64_t seed)
 {
     char dir[256];
@@ -177,6 +194,7 @@ static void run(uint32_t block_bytes, uint64_t seed)
     unit_temp_dir(dir);
     for (size_t s = 0; s < SPACES; s++) m.now[s] = calloc(BLOCKS, block_bytes);
     CHECK_OK(chv_store_create(dir, &(struct chv_store_config){.block_bytes = block_bytes}, &err), err);
+    size_t first = 0;
     struct chv_recorder_options options = {.queue_blocks = 128, .workers = 3};
     for (int session = 0; session < 3; session++) {
         CHECK_OK(chv_recorder_open(dir, &options, &rec, &err), err);
@@ -197,10 +215,21 @@ static void run(uint32_t block_bytes, uint64_t seed)
         }
         chv_store_close(store);
         CHECK_OK(chv_recorder_close(rec, &err), err);
+        check_whole(dir);
+        if (session == 0) CHECK_OK(chv_store_reindex(dir, NULL, NULL, &err), err);
+        if (session == 1) { /* drop the older half: from there on nothing may change */
+            struct chv_prune_result pruned;
+            size_t half = m.instants / 2;
+            CHECK_OK(chv_store_prune(dir, m.instant[half], NULL, NULL, &pruned, &err), err);
+            CHECK(pruned.dropped_events > 0);
+            first = half;
+            check_whole(dir);
+        }
     }
+    CHECK(chv_store_prune(dir, 1, NULL, NULL, &(struct chv_prune_result){0}, &err) == -ENOENT);
     CHECK_OK(chv_store_open(dir, &store, &err), err);
-    for (size_t i = 0; i < m.instants; i++) check_instant(&m, store, i);
-    check_events(&m, store);
+    for (size_t i = first; i < m.instants; i++) check_instant(&m, store, i);
+    check_events(&m, store, m.instant[first]);
     chv_store_close(store);
     for (size_t s = 0; s < SPACES; s++) {
         free(m.now[s]);
