@@ -138,7 +138,7 @@ int reindex_locked(const struct meta *meta, const struct io *io, chv_progress_fn
     for (uint64_t i = 0; r == 0 && i < count; i++) {
         r = segment_probe(meta, numbers[i], &seg, err);
         if (r == 0 && seg.carry) start = i; /* what was before it is replaced */
-        if (r == -EBADMSG && i + 1 == count) r = 0; /* never finished: recovery removes it */
+        if (r == -ENODATA && i + 1 == count) r = 0; /* never finished: recovery removes it */
     }
     for (uint64_t i = start; r == 0 && i < count; i++) {
         if (progress) progress(arg, "index", i, count);
