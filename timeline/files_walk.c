@@ -291,7 +291,9 @@ static TSK_WALK_RET_ENUM owner_named(TSK_FS_FILE *file, const char *dir, void *a
 static TSK_WALK_RET_ENUM owner_unnamed(TSK_FS_FILE *file, void *arg)
 {
     struct walk *k = arg;
-    if (file->meta && !bsearch(&file->meta->addr, k->seen, k->seen_count, sizeof *k->seen, seen_compare))
+    bool named = file->meta && k->seen_count > 0 &&
+                 bsearch(&file->meta->addr, k->seen, k->seen_count, sizeof *k->seen, seen_compare);
+    if (file->meta && !named)
         owners_of(k, file, "", false);
     return k->result < 0 || k->w->stopped ? TSK_WALK_STOP : TSK_WALK_CONT;
 }
