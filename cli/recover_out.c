@@ -27,14 +27,15 @@ bool recover_link_is_safe(const char *relative, const char *target)
 {
     long depth = 0; /* of the directory the link is in, below the top */
     for (const char *p = relative; *p; p++) depth += *p == '/';
+    bool down = false; /* a ".." after a name could climb from wherever that name, itself a link, leads */
     if (target[0] == '/' || !target[0]) return false;
     for (const char *p = target; *p;) {
         size_t n = strcspn(p, "/");
-        if (n == 2 && p[0] == '.' && p[1] == '.')
-            depth--;
-        else if (n > 0 && !(n == 1 && p[0] == '.'))
-            depth++;
-        if (depth < 0) return false;
+        if (n == 2 && p[0] == '.' && p[1] == '.') {
+            if (down || --depth < 0) return false;
+        } else if (!(n == 1 && p[0] == '.')) {
+            down = true;
+        }
         p += n;
         while (*p == '/') p++;
     }
