@@ -26,7 +26,6 @@ int main(int argc, char **argv)
                   strtoull(argv[4], NULL, 10));
     uint64_t seq = world_last_seq(&w), sectors = (w.size_bytes + 511) / 512;
     static uint8_t data[64 * 1024];
-    w.now_ns = UINT64_C(1795344067000000000); /* 2026-11-22T10:41:07Z */
     keep_image(&w, seq);
     for (int i = 0; i < 90; i++) {
         world_random_fill(&w, data, sizeof data);

@@ -75,10 +75,12 @@ static void one_operation(struct model *m)
     } else if (kind < 17) { /* write again what is there */
         uint8_t image[6 * 4096] = {0};
         CHECK(pread(w->fd, image, count * w->block_bytes, (off_t)(first * w->block_bytes)) > 0);
-        uint64_t end = (first + count) * w->block_bytes / 512 < sectors ? (first + count) * w->block_bytes / 512 : sectors;
+        uint64_t end =
+            (first + count) * w->block_bytes / 512 < sectors ? (first + count) * w->block_bytes / 512 : sectors;
         seq = world_write(w, first * w->block_bytes / 512, (uint32_t)(end - first * w->block_bytes / 512), image);
     } else if (kind == 17) {
-        seq = world_lost_write(w, first, count, unit_random(random) % 4 ? CHV_GAP_QUEUE_FULL : CHV_GAP_UNOBSERVED, data);
+        seq =
+            world_lost_write(w, first, count, unit_random(random) % 4 ? CHV_GAP_QUEUE_FULL : CHV_GAP_UNOBSERVED, data);
     } else if (kind == 18) {
         seq = world_find(w, first, count);
     } else {
@@ -208,8 +210,8 @@ static void check_views(struct model *m, struct chv_store *store)
     for (size_t i = 0; i < m->image_count; i++) {
         whole_rule(m, m->images[i].seq, image, known, NULL);
         for (uint64_t b = 0; b < m->w.blocks; b++)
-            CHECK(known[b] == UNKNOWN ||
-                  memcmp(image + b * m->w.block_bytes, m->images[i].image + b * m->w.block_bytes, m->w.block_bytes) == 0);
+            CHECK(known[b] == UNKNOWN || memcmp(image + b * m->w.block_bytes, m->images[i].image + b * m->w.block_bytes,
+                                                m->w.block_bytes) == 0);
     }
     free(image);
     free(known);
@@ -279,7 +281,8 @@ static void check_diff(struct model *m, const struct chv_store *store, uint64_t 
     size_t bytes = m->w.blocks * m->w.block_bytes;
     uint8_t *a = malloc(bytes), *b = malloc(bytes);
     enum known *known_a = calloc(m->w.blocks, sizeof *known_a), *known_b = calloc(m->w.blocks, sizeof *known_b);
-    uint64_t *versions_a = calloc(m->w.blocks, sizeof *versions_a), *versions_b = calloc(m->w.blocks, sizeof *versions_b);
+    uint64_t *versions_a = calloc(m->w.blocks, sizeof *versions_a),
+             *versions_b = calloc(m->w.blocks, sizeof *versions_b);
     struct diff_check check = {.m = m, .kinds = calloc(m->w.blocks, 1)};
     struct diff_totals totals;
     struct chv_err err;

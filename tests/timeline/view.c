@@ -47,7 +47,7 @@ static void states(uint32_t bb)
     world_device(&w, before);
     uint64_t s0 = world_last_seq(&w);
     world_random_fill(&w, data, sizeof data);
-    world_write(&w, 2 * bb / 512, 3 * bb / 512, data);          /* blocks 2..4 */
+    world_write(&w, 2 * bb / 512, 3 * bb / 512, data);            /* blocks 2..4 */
     world_write(&w, 6 * bb / 512 + (bb == 512 ? 0 : 1), 1, data); /* part of block 6 */
     world_zero(&w, 8, 3, CHV_OP_ZERO);
     world_zero(&w, 12, 2, CHV_OP_TRIM);

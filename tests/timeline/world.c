@@ -25,7 +25,7 @@ void world_random_fill(struct world *w, void *buf, size_t bytes)
 void world_start_recording(struct world *w)
 {
     struct chv_err err;
-    const struct chv_recorder_options options = {.queue_blocks = 256, .workers = 2};
+    const struct chv_recorder_options options = {.queue_blocks = 256, .workers = 2, .clock_ns = w->now_ns};
     CHECK_OK(chv_recorder_open(w->store_dir, &options, &w->recorder, &err), err);
 }
 
@@ -36,11 +36,18 @@ void world_stop_recording(struct world *w)
     w->recorder = NULL;
 }
 
-static uint64_t append(struct world *w, const struct chv_record *records, size_t count)
+static uint64_t append_only(struct world *w, const struct chv_record *record)
 {
     struct chv_err err;
     uint64_t ticket;
-    CHECK_OK(chv_recorder_append(w->recorder, records, count, &ticket, &err), err);
+    CHECK_OK(chv_recorder_append(w->recorder, record, 1, &ticket, &err), err);
+    return ticket;
+}
+
+static uint64_t append(struct world *w, const struct chv_record *record)
+{
+    struct chv_err err;
+    uint64_t ticket = append_only(w, record);
     CHECK_OK(chv_recorder_wait(w->recorder, ticket, &err), err);
     return world_last_seq(w);
 }
@@ -57,7 +64,10 @@ void world_init_at(struct world *w, const char *dir, uint32_t block_bytes, uint6
 {
     struct chv_err err;
     memset(w, 0, sizeof *w);
-    snprintf(w->dir, sizeof w->dir, "%s", dir);
+    char *path = realpath(dir, NULL);
+    CHECK(path && strlen(path) < sizeof w->dir);
+    strcpy(w->dir, path);
+    free(path);
     w->keep = true;
     snprintf(w->store_dir, sizeof w->store_dir, "%s/store", w->dir);
     snprintf(w->device_path, sizeof w->device_path, "%s/device", w->dir);
@@ -65,6 +75,7 @@ void world_init_at(struct world *w, const char *dir, uint32_t block_bytes, uint6
     w->size_bytes = size_bytes;
     w->blocks = round_up(size_bytes, block_bytes) / block_bytes;
     w->random = seed;
+    w->now_ns = UINT64_C(1795344067000000000); /* 2026-11-22T10:41:07Z */
     w->captured = calloc(w->blocks, sizeof *w->captured);
     w->fd = open(w->device_path, O_RDWR | O_CREAT | O_EXCL, 0600);
     CHECK(w->captured && w->fd >= 0 && ftruncate(w->fd, (off_t)size_bytes) == 0);
@@ -79,7 +90,7 @@ void world_init_at(struct world *w, const char *dir, uint32_t block_bytes, uint6
     CHECK_OK(chv_store_create(w->store_dir, &config, &err), err);
     world_start_recording(w);
     CHECK_OK(chv_recorder_space(w->recorder, "disk:t", space_bytes(w), rest, w->device_path, &w->space, &err), err);
-    append(w, &(struct chv_record){.op = CHV_OP_FLUSH, .space = w->space}, 1); /* the space is durable */
+    append(w, &(struct chv_record){.op = CHV_OP_FLUSH, .space = w->space}); /* the space is durable */
 }
 
 void world_fini(struct world *w)
@@ -123,20 +134,19 @@ static void write_device(struct world *w, const uint8_t *buf, uint64_t bytes, ui
     CHECK(pwrite(w->fd, buf, bytes, (off_t)at) == (ssize_t)bytes);
 }
 
+/* Durable with whatever is waited for next, which is the overwrite. */
 static void append_baselines(struct world *w, uint64_t first_block, uint64_t blocks)
 {
     uint8_t block[4096];
     for (uint64_t b = first_block; b < first_block + blocks; b++) {
         if (w->captured[b]) continue;
         read_blocks(w, b, 1, block);
-        append(w,
-               &(struct chv_record){.space = w->space,
-                                    .op = CHV_OP_BASELINE,
-                                    .lba = b * w->block_bytes / CHV_SECTOR_BYTES,
-                                    .sectors = sectors_of(w, b, 1),
-                                    .time_ns = ++w->now_ns,
-                                    .data = block},
-               1);
+        append_only(w, &(struct chv_record){.space = w->space,
+                                            .op = CHV_OP_BASELINE,
+                                            .lba = b * w->block_bytes / CHV_SECTOR_BYTES,
+                                            .sectors = sectors_of(w, b, 1),
+                                            .time_ns = w->now_ns += 1000000,
+                                            .data = block});
         w->captured[b] = true;
     }
 }
@@ -153,14 +163,12 @@ uint64_t world_write(struct world *w, uint64_t lba, uint32_t sectors, const void
     /* What a write puts past the device's end inside its last sector is lost there. */
     if (end * w->block_bytes > w->size_bytes)
         memset(buf + (w->size_bytes - first * w->block_bytes), 0, end * w->block_bytes - w->size_bytes);
-    uint64_t seq = append(w,
-                          &(struct chv_record){.space = w->space,
-                                               .op = CHV_OP_WRITE,
-                                               .lba = lba,
-                                               .sectors = sectors,
-                                               .time_ns = ++w->now_ns,
-                                               .data = buf},
-                          1);
+    uint64_t seq = append(w, &(struct chv_record){.space = w->space,
+                                                  .op = CHV_OP_WRITE,
+                                                  .lba = lba,
+                                                  .sectors = sectors,
+                                                  .time_ns = w->now_ns += 1000000,
+                                                  .data = buf});
     write_device(w, buf, (end - first) * w->block_bytes, first * w->block_bytes);
     free(buf);
     return seq;
@@ -169,13 +177,11 @@ uint64_t world_write(struct world *w, uint64_t lba, uint32_t sectors, const void
 uint64_t world_zero(struct world *w, uint64_t first_block, uint64_t blocks, uint8_t op)
 {
     append_baselines(w, first_block, blocks);
-    uint64_t seq = append(w,
-                          &(struct chv_record){.space = w->space,
-                                               .op = op,
-                                               .lba = first_block * w->block_bytes / CHV_SECTOR_BYTES,
-                                               .sectors = sectors_of(w, first_block, blocks),
-                                               .time_ns = ++w->now_ns},
-                          1);
+    uint64_t seq = append(w, &(struct chv_record){.space = w->space,
+                                                  .op = op,
+                                                  .lba = first_block * w->block_bytes / CHV_SECTOR_BYTES,
+                                                  .sectors = sectors_of(w, first_block, blocks),
+                                                  .time_ns = w->now_ns += 1000000});
     /* A hole, as a sensor makes of it where it can: whole blocks of the file system are given back. */
     CHECK(fallocate(w->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(first_block * w->block_bytes),
                     (off_t)(blocks * w->block_bytes)) == 0);
@@ -184,14 +190,13 @@ uint64_t world_zero(struct world *w, uint64_t first_block, uint64_t blocks, uint
 
 uint64_t world_lost_write(struct world *w, uint64_t first_block, uint64_t blocks, uint8_t reason, const void *data)
 {
-    uint64_t seq = append(w,
-                          &(struct chv_record){.space = w->space,
-                                               .op = CHV_OP_GAP,
-                                               .lba = first_block * w->block_bytes / CHV_SECTOR_BYTES,
-                                               .sectors = sectors_of(w, first_block, blocks),
-                                               .time_ns = ++w->now_ns,
-                                               .gap = {.reason = reason, .events = blocks, .first_time_ns = w->now_ns}},
-                          1);
+    uint64_t seq =
+        append(w, &(struct chv_record){.space = w->space,
+                                       .op = CHV_OP_GAP,
+                                       .lba = first_block * w->block_bytes / CHV_SECTOR_BYTES,
+                                       .sectors = sectors_of(w, first_block, blocks),
+                                       .time_ns = w->now_ns += 1000000,
+                                       .gap = {.reason = reason, .events = blocks, .first_time_ns = w->now_ns}});
     for (uint64_t b = first_block; b < first_block + blocks; b++) w->captured[b] = true;
     write_device(w, data, blocks * w->block_bytes, first_block * w->block_bytes);
     return seq;
@@ -202,14 +207,12 @@ uint64_t world_find(struct world *w, uint64_t first_block, uint64_t blocks)
     uint8_t *buf = malloc(blocks * w->block_bytes);
     CHECK(buf);
     read_blocks(w, first_block, blocks, buf);
-    uint64_t seq = append(w,
-                          &(struct chv_record){.space = w->space,
-                                               .op = CHV_OP_FOUND,
-                                               .lba = first_block * w->block_bytes / CHV_SECTOR_BYTES,
-                                               .sectors = sectors_of(w, first_block, blocks),
-                                               .time_ns = ++w->now_ns,
-                                               .data = buf},
-                          1);
+    uint64_t seq = append(w, &(struct chv_record){.space = w->space,
+                                                  .op = CHV_OP_FOUND,
+                                                  .lba = first_block * w->block_bytes / CHV_SECTOR_BYTES,
+                                                  .sectors = sectors_of(w, first_block, blocks),
+                                                  .time_ns = w->now_ns += 1000000,
+                                                  .data = buf});
     for (uint64_t b = first_block; b < first_block + blocks; b++) w->captured[b] = true;
     free(buf);
     return seq;
