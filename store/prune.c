@@ -41,7 +41,7 @@ static void need(struct prune *p, uint64_t seq)
 
 static bool is_needed(const struct prune *p, const struct chv_event *e)
 {
-    if (e->seq > p->from) return true;
+    if (e->seq >= p->from) return true; /* from itself ties its time to its seq */
     if (e->op == CHV_OP_SPACE || e->op == CHV_OP_PRUNE) return true;
     return p->needed[(e->seq - p->first_seq) / 8] >> (e->seq - p->first_seq) % 8 & 1;
 }
