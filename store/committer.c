@@ -134,7 +134,7 @@ static int log_slot(struct chv_recorder *rec, struct slot *slot, uint64_t positi
 {
     bool is_new = false;
     if (slot->drop) return 0;
-    if (rec->event_count + COMMIT_ROOM > SEGMENT_EVENTS) {
+    if (rec->event_count + COMMIT_ROOM > rec->segment_events) {
         int r = rotate_segment(rec, err);
         if (r < 0) return r;
     }

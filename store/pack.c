@@ -244,7 +244,7 @@ int pack_flush(struct pack_writer *w, struct chv_err *err)
 
 bool pack_full(const struct pack_writer *w)
 {
-    return w->bytes + w->used >= PACK_MAX_BYTES;
+    return w->bytes + w->used >= (w->max_bytes ? w->max_bytes : PACK_MAX_BYTES);
 }
 
 int pack_seal(struct pack_writer *w, struct chv_err *err)

@@ -56,6 +56,7 @@ struct pack_writer {
     const struct meta *meta;
     const struct io *io;
     int fd;
+    uint64_t max_bytes;     /* a pack that has as much is full; 0: PACK_MAX_BYTES */
     uint64_t number, bytes; /* bytes: of the file, written */
     uint8_t *buffer;        /* records not yet written */
     size_t used, room;

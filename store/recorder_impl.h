@@ -58,6 +58,7 @@ struct chv_recorder {
     struct signer *signer;
     int lock_fd;
     bool gap_when_behind;
+    uint32_t segment_events; /* a segment is sealed when it holds about this many */
     struct queue queue;
 
     pthread_mutex_t lock;

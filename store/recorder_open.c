@@ -8,6 +8,7 @@
 #include "store/recorder_impl.h"
 
 #define QUEUE_BLOCKS 16384u
+#define SEGMENT_EVENTS_LEAST 64u
 
 static int load_signer(struct chv_recorder *rec, const char *override, struct chv_err *err)
 {
@@ -125,6 +126,10 @@ int chv_recorder_open(const char *dir, const struct chv_recorder_options *option
     rec->lock_fd = rec->segment.fd = rec->pack.fd = -1;
     rec->gap_when_behind = options->gap_when_behind;
     rec->clock_ns = options->clock_ns;
+    rec->segment_events = options->segment_events ? options->segment_events : SEGMENT_EVENTS;
+    if (rec->segment_events < SEGMENT_EVENTS_LEAST) rec->segment_events = SEGMENT_EVENTS_LEAST;
+    if (rec->segment_events > SEGMENT_EVENTS) rec->segment_events = SEGMENT_EVENTS;
+    rec->pack.max_bytes = options->pack_bytes < PACK_MAX_BYTES ? options->pack_bytes : PACK_MAX_BYTES;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     rec->worker_count = options->workers ? options->workers : cores > 0 ? (unsigned)cores : 1;
     if (rec->worker_count > WORKERS_MAX) rec->worker_count = WORKERS_MAX;

@@ -35,6 +35,8 @@ struct chv_recorder_options {
     bool gap_when_behind;   /* a full queue records a GAP instead of making the caller wait */
     const char *signing_key;/* overrides the store's; NULL: as configured */
     const struct io *io;    /* NULL: the real file system (tests inject faults) */
+    uint32_t segment_events;/* 0: 65536, at most that; at least 64 (tests: short segments) */
+    uint64_t pack_bytes;    /* 0: 256 MiB, at most that (tests: short packs) */
     uint64_t clock_ns;      /* 0: the clock. Else an import: the recorder's own events (SPACE, COMMIT, MARK) carry this
                              * time, or that of the event before them if later, so that they never push the log's
                              * time ahead of the records that are still to come. */
