@@ -17,6 +17,16 @@ static void publish(struct chv_recorder *rec, struct index *fresh, struct memtab
     for (size_t i = 0; i < fresh->count; i++) run_release_pages(&fresh->groups[i]->runs[RUN_LOC]);
 }
 
+/* The job's blocks are in the index, or will not be: nobody may look into its table any more. */
+static void job_free(struct chv_recorder *rec, struct index_job *job)
+{
+    pthread_rwlock_wrlock(&rec->mem_lock);
+    if (rec->sealed == job->table) rec->sealed = NULL;
+    pthread_rwlock_unlock(&rec->mem_lock);
+    free(job->events);
+    free(job->table);
+}
+
 int indexer_run_job(struct chv_recorder *rec, struct index_job *job, struct chv_err *err)
 {
     struct index_entries entries = {0};
@@ -36,14 +46,14 @@ int indexer_run_job(struct chv_recorder *rec, struct index_job *job, struct chv_
         pthread_mutex_unlock(&rec->index_lock);
     }
     index_entries_fini(&entries);
-    free(job->events);
-    free(job->table);
+    job_free(rec, job);
     return r;
 }
 
 void *indexer_main(void *arg)
 {
     struct chv_recorder *rec = arg;
+    bool broken = false; /* the index covers the log from its beginning without holes: nothing after what failed */
     pthread_mutex_lock(&rec->index_lock);
     for (;;) {
         while (!rec->job.busy && !rec->index_stop) pthread_cond_wait(&rec->index_cv, &rec->index_lock);
@@ -51,14 +61,13 @@ void *indexer_main(void *arg)
         struct index_job job = rec->job;
         struct chv_err err;
         pthread_mutex_unlock(&rec->index_lock);
-        int r = indexer_run_job(rec, &job, &err);
-        if (r < 0) recorder_fail(rec, &err);
-        pthread_mutex_lock(&rec->index_lock);
-        if (r < 0) { /* the table is gone; nobody may look at it any more */
-            pthread_rwlock_wrlock(&rec->mem_lock);
-            rec->sealed = NULL;
-            pthread_rwlock_unlock(&rec->mem_lock);
+        if (broken) {
+            job_free(rec, &job);
+        } else if (indexer_run_job(rec, &job, &err) < 0) {
+            recorder_fail(rec, &err);
+            broken = true;
         }
+        pthread_mutex_lock(&rec->index_lock);
         rec->job.busy = false;
         pthread_cond_broadcast(&rec->index_cv);
     }
