@@ -180,7 +180,7 @@ int recover_log(struct chv_recorder *rec, struct chv_err *err)
     uint64_t pack = rec->index->pack, bytes = rec->index->pack_bytes;
     for (uint64_t i = 0; r == 0 && i < count; i++) {
         r = segment_probe(&rec->meta, numbers[i], &seg, err);
-        if (r == -ENODATA && i + 1 == count) { /* created at the moment of a crash: its header never arrived */
+        if (r < 0 && i + 1 == count && segment_is_stillborn(&rec->meta, numbers[i])) {
             char path[STORE_PATH_BYTES];
             meta_segment_path(&rec->meta, numbers[i], path);
             r = rec->io->unlink(rec->io, path);

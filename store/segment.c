@@ -70,6 +70,14 @@ out_close:
     return r;
 }
 
+bool segment_is_stillborn(const struct meta *meta, uint64_t number)
+{
+    char path[STORE_PATH_BYTES];
+    struct stat st;
+    meta_segment_path(meta, number, path);
+    return stat(path, &st) == 0 && st.st_size <= (off_t)sizeof(struct segment_header);
+}
+
 int segment_tail_init(struct segment_tail *tail, int fd)
 {
     struct segment_header header;

@@ -21,6 +21,10 @@ struct segment {
  * ENODATA: the header was never written; a death or a reader met the last segment at its birth. */
 int segment_probe(const struct meta *meta, uint64_t number, struct segment *out, struct chv_err *err);
 
+/* Is this a last segment that was being created when the power failed? Its header is durable before anything is
+ * written behind it, so a longer file with a bad header is damage and not this. */
+bool segment_is_stillborn(const struct meta *meta, uint64_t number);
+
 /* Where the durable part of an unsealed segment ends, and the digest state there. */
 struct segment_tail {
     struct sha256 sha;

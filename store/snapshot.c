@@ -42,7 +42,7 @@ static int load_segments(struct chv_store *s, struct chv_err *err)
     for (uint64_t i = 0; r == 0 && i < count; i++) {
         struct segment *seg = &s->segments[s->segment_count], *before = s->segment_count ? seg - 1 : NULL;
         r = segment_probe(&s->meta, numbers[i], seg, err);
-        if (r == -ENODATA && i + 1 == count) { /* being born: nothing in it yet */
+        if (r < 0 && i + 1 == count && segment_is_stillborn(&s->meta, numbers[i])) { /* nothing in it yet */
             r = 0;
             break;
         }
