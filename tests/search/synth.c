@@ -70,7 +70,7 @@ static void run_line(struct synth *s, char *line)
                                                             : CHV_REST_UNKNOWN;
         if (chv_recorder_space(s->recorder, name, a, rest, NULL, &s->space, &s->err) < 0) die(s, "space:");
     } else if (sscanf(line, "at %lf", &seconds) == 1) {
-        s->time_ns = EPOCH_NS + (uint64_t)(seconds * 1e9);
+        s->time_ns = EPOCH_NS + (uint64_t)(seconds * 1e6 + 0.5) * 1000;
     } else if (sscanf(line, "write %llu %511s %llu %llu", &a, name, &b, &c) == 4) {
         content(s, CHV_OP_WRITE, a, name, b, c);
     } else if (sscanf(line, "write %llu %511s", &a, name) == 2) {
