@@ -23,12 +23,6 @@ static bool stored_already(const struct chv_recorder *rec, const uint8_t hash[32
     return false;
 }
 
-static void measure(const struct chv_recorder *rec, struct slot *slot, const uint8_t *data)
-{
-    chv_digest_blocks(data, rec->meta.block_bytes, 1, &slot->hash, &slot->entropy);
-    slot->drop = slot->has_unless && memcmp(slot->hash, slot->extra, 32) == 0;
-}
-
 /* zstd as hard as the queue's filling allows: behind, blocks are stored as they are. */
 static void compress(const struct chv_recorder *rec, ZSTD_CCtx *zstd, struct slot *slot, uint64_t position, uint64_t used)
 {
@@ -46,10 +40,17 @@ static void compress(const struct chv_recorder *rec, ZSTD_CCtx *zstd, struct slo
 
 static void work(struct chv_recorder *rec, ZSTD_CCtx *zstd, uint64_t from, uint64_t to, uint64_t used)
 {
+    struct digest_job jobs[CLAIM];
+    size_t count = 0;
     for (uint64_t p = from; p < to; p++) {
         struct slot *slot = queue_slot(&rec->queue, p);
         while (atomic_load_explicit(&slot->state, memory_order_acquire) == SLOT_EMPTY) sched_yield(); /* being filled */
-        if (slot->has_data) measure(rec, slot, queue_data(&rec->queue, p));
+        if (slot->has_data) jobs[count++] = (struct digest_job){queue_data(&rec->queue, p), slot->hash, &slot->entropy};
+    }
+    digest_blocks(jobs, count, rec->meta.block_bytes);
+    for (uint64_t p = from; p < to; p++) {
+        struct slot *slot = queue_slot(&rec->queue, p);
+        slot->drop = slot->drop || (slot->has_unless && memcmp(slot->hash, slot->extra, 32) == 0);
     }
     pthread_rwlock_rdlock(&rec->mem_lock);
     for (uint64_t p = from; p < to; p++) {
