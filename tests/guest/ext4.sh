@@ -29,7 +29,7 @@ for round in 1 2 3; do
   mark "flushed$round"
 done
 T
-guest_start guest task -blockdev "driver=nbd,node-name=d,server.type=unix,server.path=$WORK/nbd.sock" \
+guest_start guest task -blockdev "driver=nbd,node-name=d,server.type=unix,server.path=$WORK/nbd.sock,export=vda,discard=unmap" \
   -device virtio-blk-pci,drive=d
 for round in 1 2 3; do
   for kind in frozen flushed; do
