@@ -162,13 +162,25 @@ static void emit_gaps(struct chv_recorder *rec)
     wake_workers(rec);
 }
 
-/* Append one request's slots, in pieces when it is larger than half the queue. */
-static int append_large(struct chv_recorder *rec, const struct chv_record *r, uint64_t slots, uint64_t *ticket)
+/* May a full queue lose it, as configured? Only what a guest did: what was found by looking can wait, and the log
+ * could not be read without the rest. */
+static bool may_lose(const struct chv_recorder *rec, const struct chv_record *records, size_t count)
+{
+    bool guest = false;
+    for (size_t i = 0; i < count; i++) {
+        uint8_t op = records[i].op;
+        guest |= op == CHV_OP_WRITE || op == CHV_OP_ZERO || op == CHV_OP_TRIM || op == CHV_OP_READ;
+    }
+    return guest && rec->gap_when_behind;
+}
+
+/* Append one request's slots, in pieces when it is larger than half the queue. 0, CHV_APPEND_GAP or -errno. */
+static int append_large(struct chv_recorder *rec, const struct chv_record *r, uint64_t slots, bool may_wait, uint64_t *ticket)
 {
     uint64_t piece = rec->queue.count / 4;
     for (uint64_t from = 0; from < slots; from += piece) {
         uint64_t n = slots - from < piece ? slots - from : piece;
-        uint64_t position = reserve(rec, n, !rec->gap_when_behind);
+        uint64_t position = reserve(rec, n, may_wait);
         if (position == UINT64_MAX) {
             if (rec->error && !rec->gap_when_behind) return -rec->error;
             struct chv_record rest = *r;
@@ -176,7 +188,7 @@ static int append_large(struct chv_recorder *rec, const struct chv_record *r, ui
             if (from == 0) rest.lba = r->lba;
             rest.sectors = (uint32_t)(r->lba + r->sectors - rest.lba);
             lose(rec, &rest, slots - from, rec->error ? CHV_GAP_STORE_ERROR : CHV_GAP_QUEUE_FULL);
-            break;
+            return CHV_APPEND_GAP;
         }
         uint64_t now = stamp(rec, r->time_ns);
         *ticket = rec->head;
@@ -205,6 +217,7 @@ int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *recor
                         struct chv_err *err)
 {
     uint64_t total = 0, last = 0, bytes = 0;
+    bool gap = false;
     for (size_t i = 0; i < count; i++) {
         int r = validate(rec, &records[i], err);
         if (r < 0) return r;
@@ -216,10 +229,11 @@ int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *recor
     if (r == 0 && rec->queue.file->gap_count) emit_gaps(rec);
     last = rec->head;
     if (r == 0 && total <= rec->queue.count / 2) {
-        uint64_t position = rec->error ? UINT64_MAX : reserve(rec, total, !rec->gap_when_behind);
+        uint64_t position = rec->error ? UINT64_MAX : reserve(rec, total, !may_lose(rec, records, count));
         if (position == UINT64_MAX && rec->error && !rec->gap_when_behind) {
             r = sticky(rec, err);
         } else if (position == UINT64_MAX) {
+            gap = true;
             for (size_t i = 0; i < count; i++)
                 lose(rec, &records[i], slots_of(rec, &records[i]), rec->error ? CHV_GAP_STORE_ERROR : CHV_GAP_QUEUE_FULL);
         } else {
@@ -241,7 +255,9 @@ int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *recor
         for (size_t i = 0; r == 0 && i < count; i++) {
             uint64_t slots = slots_of(rec, &records[i]);
             if (takes_blocks(records[i].op)) {
-                r = append_large(rec, &records[i], slots, &last);
+                r = append_large(rec, &records[i], slots, !may_lose(rec, records, count), &last);
+                gap |= r == CHV_APPEND_GAP;
+                r = r < 0 ? r : 0;
             } else {
                 uint64_t position = reserve(rec, 1, true);
                 if (position == UINT64_MAX) r = -rec->error;
@@ -257,7 +273,7 @@ int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *recor
     }
     pthread_mutex_unlock(&rec->lock);
     if (ticket) *ticket = last;
-    return r;
+    return r == 0 && gap ? CHV_APPEND_GAP : r;
 }
 
 int chv_recorder_wait(struct chv_recorder *rec, uint64_t ticket, struct chv_err *err)

@@ -70,8 +70,10 @@ struct chv_record {
 };
 
 /* Append `count` requests, adjacent and in order. *ticket (may be NULL) names the position
- * for chv_recorder_wait. Waits while the queue is full (or records a gap, as configured).
- * Returns 0, or CHV_APPEND_GAP when a gap is recorded instead, or -errno once the store cannot take evidence any more (sticky: ENOSPC, EIO). */
+ * for chv_recorder_wait. Waits while the queue is full (or records a gap, as configured, if there is a WRITE, ZERO,
+ * TRIM or READ among them: what was found by looking can wait).
+ * Returns 0, or CHV_APPEND_GAP when (some of) it was lost and a gap will be recorded instead, or -errno once the
+ * store cannot take evidence any more (sticky: ENOSPC, EIO). */
 #define CHV_APPEND_GAP 1
 int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *records, size_t count,
                         uint64_t *ticket, struct chv_err *err);

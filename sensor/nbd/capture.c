@@ -15,7 +15,7 @@ int capture_append(struct capture *c, const struct chv_record *records, size_t c
     int r = chv_recorder_append(c->rec, records, count, ticket, err);
     if (r < 0) return r;
     blocks_set(&c->blocks, first, end, r == CHV_APPEND_GAP ? BLOCK_SUSPECT : BLOCK_KNOWN);
-    return 0;
+    return r;
 }
 
 static int disk_error(struct capture *c, int r, const char *what, struct chv_err *err)
@@ -132,6 +132,10 @@ static int write_chunk(struct capture *c, const void *data, uint32_t bytes, uint
     };
     if (deferred) memcpy(job->data, data, bytes);
     r = capture_append(c, records, k.count, k.first, k.end, &job->ticket, err);
+    if (r == CHV_APPEND_GAP) {
+        job->gap = true;
+        r = 0;
+    }
     chunk_fini(&k);
     k = (struct chunk){0};
     /* FUA: the evidence first, and nothing to defer then */

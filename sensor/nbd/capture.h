@@ -46,14 +46,15 @@ bool capture_hole(struct capture *c, uint64_t offset, uint64_t end, uint64_t *ru
 
 /* Copy every block of [first, end) whose state is `state` into the log, as BASELINE (NONE) or FOUND (SUSPECT).
  * Holes without version are skipped with `skip_holes`: the log needs no copy of nothing.
- * *copied grows by the blocks recorded. The caller does not hold the range. */
+ * *copied grows by the blocks recorded. The caller does not hold the range. CHV_APPEND_GAP: ended early, some were
+ * lost to a gap. */
 int capture_copy(struct capture *c, uint64_t first, uint64_t end, enum block_state state, bool skip_holes,
                  uint64_t *copied, struct chv_err *err);
 
 /* --- inside --- */
 
-/* One append over blocks [first, end) that are locked; sets their state to KNOWN, or SUSPECT when a gap was
- * recorded instead. */
+/* One append over blocks [first, end) that are locked; sets their state to KNOWN, or SUSPECT when it was lost to a
+ * gap (CHV_APPEND_GAP). */
 int capture_append(struct capture *c, const struct chv_record *records, size_t count, uint64_t first, uint64_t end,
                    uint64_t *ticket, struct chv_err *err);
 /* Does this run have to be copied before it changes? */

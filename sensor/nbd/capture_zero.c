@@ -8,10 +8,11 @@
 #define PIECE_BLOCKS 256u /* copied by one append */
 #define RECORDS_MAX 64u   /* ranges zeroed by one append */
 
-/* Record what [at, end), all in `state` and locked, holds now. */
+/* Record what [at, end), all in `state` and locked, holds now. CHV_APPEND_GAP when some of it was lost. */
 static int copy_run(struct capture *c, uint64_t at, uint64_t end, enum block_state state, bool skip_holes, void *buf,
                     uint64_t *copied, struct chv_err *err)
 {
+    int gap = 0;
     while (at < end) {
         uint64_t run_end, start = at * c->block_bytes;
         uint64_t n = end - at < PIECE_BLOCKS ? end - at : PIECE_BLOCKS;
@@ -34,10 +35,11 @@ static int copy_run(struct capture *c, uint64_t at, uint64_t end, enum block_sta
         };
         r = capture_append(c, &record, 1, at, at + n, NULL, err);
         if (r < 0) return r;
+        if (r == CHV_APPEND_GAP) gap = r;
         *copied += n;
         at += n;
     }
-    return 0;
+    return gap;
 }
 
 int capture_copy(struct capture *c, uint64_t first, uint64_t end, enum block_state state, bool skip_holes,
@@ -63,32 +65,34 @@ int capture_copy(struct capture *c, uint64_t first, uint64_t end, enum block_sta
     return r;
 }
 
-/* Copy what stands in a locked range and must not get lost. */
-static int copy_before(struct capture *c, uint64_t first, uint64_t end, uint64_t *copied, struct chv_err *err)
+/* Copy what stands in the job's range and must not get lost. */
+static int copy_before(struct capture *c, struct job *job, uint64_t *copied, struct chv_err *err)
 {
     void *buf = NULL;
     int r = 0;
     enum block_state state;
-    for (uint64_t at = first, next; r == 0 && at < end; at = next) {
+    uint64_t end = job->range.end;
+    for (uint64_t at = job->range.first, next; r >= 0 && at < end; at = next) {
         next = blocks_run(&c->blocks, at, end, &state);
         if (!capture_must_copy(c, state)) continue;
         if (!buf && !(buf = malloc((size_t)PIECE_BLOCKS * c->block_bytes))) return chv_err_set(err, ENOMEM, "out of memory");
         r = copy_run(c, at, next, state, state == BLOCK_NONE, buf, copied, err);
+        job->gap |= r == CHV_APPEND_GAP;
     }
     free(buf);
-    return r;
+    return r < 0 ? r : 0;
 }
 
 /* Record that a locked range becomes zeros, but for holes without version: nothing changes there, and saying so
  * would cost a baseline a block. */
-static int record_zeros(struct capture *c, uint8_t op, uint8_t flags, uint64_t first, uint64_t end, uint64_t *ticket,
-                        struct chv_err *err)
+static int record_zeros(struct capture *c, struct job *job, uint8_t op, uint8_t flags, struct chv_err *err)
 {
     struct chv_record records[RECORDS_MAX];
     uint64_t spans[RECORDS_MAX][2];
     size_t count = 0;
     enum block_state state;
-    for (uint64_t at = first, next; at < end; at = next) {
+    uint64_t end = job->range.end;
+    for (uint64_t at = job->range.first, next; at < end; at = next) {
         next = blocks_run(&c->blocks, at, end, &state);
         bool skipped = state == BLOCK_NONE && c->copy_first;
         if (!skipped && count > 0 && spans[count - 1][1] == at) {
@@ -106,8 +110,9 @@ static int record_zeros(struct capture *c, uint8_t op, uint8_t flags, uint64_t f
                 .lba = capture_sectors(c, spans[i][0]),
                 .sectors = (uint32_t)capture_sectors(c, spans[i][1] - spans[i][0]),
             };
-        int r = chv_recorder_append(c->rec, records, count, ticket, err);
+        int r = chv_recorder_append(c->rec, records, count, &job->ticket, err);
         if (r < 0) return r;
+        job->gap |= r == CHV_APPEND_GAP;
         for (size_t i = 0; i < count; i++)
             blocks_set(&c->blocks, spans[i][0], spans[i][1], r == CHV_APPEND_GAP ? BLOCK_SUSPECT : BLOCK_KNOWN);
         count = 0;
@@ -126,9 +131,9 @@ static int zero_blocks(struct capture *c, uint8_t op, uint64_t bytes, uint64_t o
     job->may_punch = may_punch;
     ranges_lock(&c->ranges, &job->range, first, end);
     job->epoch = epoch_enter(&c->epoch);
-    int r = copy_before(c, first, end, &copied, err);
+    int r = copy_before(c, job, &copied, err);
     if (r == 0) {
-        r = record_zeros(c, op, fua ? CHV_EVENT_FUA : 0, first, end, &job->ticket, err);
+        r = record_zeros(c, job, op, fua ? CHV_EVENT_FUA : 0, err);
         if (r == 0 && fua) r = chv_recorder_wait(c->rec, job->ticket, err);
         if (r < 0) blocks_set(&c->blocks, first, end, BLOCK_SUSPECT); /* perhaps recorded, not done */
     }

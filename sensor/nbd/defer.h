@@ -27,6 +27,7 @@ struct job {
     uint64_t bytes, offset;
     void *data;     /* what to write, or NULL for zeros */
     bool may_punch; /* zeros: a hole will do */
+    bool gap;       /* not recorded: the log gets a GAP as soon as there is room */
     unsigned epoch;
 };
 

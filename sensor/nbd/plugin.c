@@ -265,4 +265,5 @@ static struct nbdkit_plugin plugin = {
     /* errors are set with nbdkit_set_error */
 };
 
+struct nbdkit_plugin *plugin_init(void);
 NBDKIT_REGISTER_PLUGIN(plugin)
