@@ -203,7 +203,7 @@ static void gaps(uint64_t *seed)
         if (i >= 15 && __atomic_load_n(&c->blocks.suspects, __ATOMIC_RELAXED) == 0) break;
         usleep(100000);
     }
-    CHECK(c->blocks.suspects == 0);
+    CHECK(__atomic_load_n(&c->blocks.suspects, __ATOMIC_RELAXED) == 0);
     stop(s);
     free(buf);
     rig_same(&rig, "disk:vda", rig.disk);

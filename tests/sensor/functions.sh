@@ -1,0 +1,27 @@
+# Shared by the e2e tests of recording; source it after tests/functions.sh.
+requires nbdkit nbdinfo
+export PYTHONPATH=$SOURCE/tests/sensor
+
+# start_record ARGUMENT…: record in the background (pid in $RECORD), wait until the socket answers
+start_record() {
+  "$BUILD/cli/chronovisor" record --store st "$@" >record.out 2>record.err &
+  RECORD=$!
+  CLEANUP+=("kill -9 $RECORD")
+  wait_for 20 nbdinfo --size "nbd+unix:///?socket=$WORK/st/nbd.sock" >/dev/null
+}
+# stop_record [CODE]: ask it to end, and check how it did
+stop_record() {
+  local code=0
+  kill -TERM "$RECORD"
+  wait "$RECORD" || code=$?
+  [[ $code == "${1:-0}" ]] || { cat record.err >&2; fail "record ended with $code"; }
+  [[ ! -e st/nbd.sock ]] || fail "the socket was left behind"
+}
+# same_as_disk DISK SPACE: restoring the newest instant gives the disk
+same_as_disk() {
+  rm -f restored.raw
+  chronovisor restore --store st --space "$2" -o restored.raw --reason test 2>restore.err || { cat restore.err >&2; fail "restore"; }
+  cmp -n "$(stat -c %s "$1")" "$1" restored.raw || fail "the view of $2 is not the disk"
+}
+SOCKET=$WORK/st/nbd.sock
+URI="nbd+unix:///?socket=$SOCKET"
