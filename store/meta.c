@@ -97,6 +97,20 @@ static int make_dirs(const struct meta *meta, struct chv_err *err)
     return 0;
 }
 
+/* What a creation that was killed leaves: store.json comes last. */
+static bool is_remnant(const char *dir, const char *name)
+{
+    if (strcmp(name, "store.json.tmp") == 0) return true;
+    if (strcmp(name, "log") != 0 && strcmp(name, "packs") != 0 && strcmp(name, "index") != 0) return false;
+    char path[STORE_PATH_BYTES];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    DIR *d = opendir(path);
+    bool empty = d != NULL;
+    for (struct dirent *e; empty && (e = readdir(d));) empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    if (d) closedir(d);
+    return empty;
+}
+
 static int must_be_empty(const char *dir, struct chv_err *err)
 {
     DIR *d = opendir(dir);
@@ -105,7 +119,8 @@ static int must_be_empty(const char *dir, struct chv_err *err)
     for (struct dirent *e; r != -EEXIST && (e = readdir(d));) { /* store.json may come last */
         if (strcmp(e->d_name, "store.json") == 0)
             r = chv_err_set(err, EEXIST, "%s already is an evidence store", dir);
-        else if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strcmp(e->d_name, "lost+found") != 0)
+        else if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strcmp(e->d_name, "lost+found") != 0 &&
+                 !is_remnant(dir, e->d_name))
             r = chv_err_set(err, ENOTEMPTY, "%s is not empty and not a store; give an empty or new directory", dir);
     }
     closedir(d);
