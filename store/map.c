@@ -21,6 +21,8 @@ struct chv_map {
     uint64_t seq, end;
     uint64_t window, window_end;    /* blocks resolved in newest and oldest */
     uint64_t next;                  /* block to report next */
+    bool empty;                     /* no version touches the window, which then reaches to the next one that does */
+    uint64_t upcoming;              /* while filling: first block behind the window that has a version */
     uint64_t newest[WINDOW], oldest[WINDOW];
     struct chv_extent pending;      /* waiting for what follows to be joined to it */
     bool has_pending;
@@ -80,7 +82,13 @@ static void walk_level(struct chv_map *map, const struct run *run, unsigned leve
         const uint8_t *entry = run_entry(run, k, 16);
         uint64_t node = run_addr_node(entry);
         run_addr_key(prefix, map->space.id, level, node, 0);
-        if (memcmp(entry, prefix, 8) != 0 || node > last) break; /* another space or level, or behind the window */
+        uint64_t group = run_get64(entry) >> 44;
+        if (group != ((uint64_t)map->space.id << 4 | level)) break; /* another space or level */
+        if (node > last) { /* behind the window */
+            if (node << 4 * level < map->upcoming) map->upcoming = node << 4 * level;
+            break;
+        }
+        map->empty = false;
         run_addr_key(key, map->space.id, level, node, map->seq < RUN_SEQ_MAX ? map->seq + 1 : RUN_SEQ_MAX);
         uint64_t after = gallop(run, k, key), newest = 0, oldest = 0;
         if (after > k) newest = run_addr_seq(run_entry(run, after - 1, 16));
@@ -98,6 +106,8 @@ static void fill_window(struct chv_map *map)
 {
     map->window = map->window_end;
     map->window_end = map->end - map->window > WINDOW ? map->window + WINDOW : map->end;
+    map->empty = true;
+    map->upcoming = map->end;
     memset(map->newest, 0, sizeof map->newest);
     memset(map->oldest, 0, sizeof map->oldest);
     for (size_t i = 0; i < snapshot_run_count(map->store); i++) {
@@ -105,6 +115,7 @@ static void fill_window(struct chv_map *map)
         for (unsigned level = 0; level < RUN_LEVELS; level++)
             if (run->levels & 1u << level) walk_level(map, run, level);
     }
+    if (map->empty) map->window_end = map->upcoming; /* a sparse space is crossed in strides */
 }
 
 static int event_of(struct chv_map *map, uint64_t seq, struct chv_event *out, struct chv_err *err)
@@ -136,7 +147,7 @@ static int event_of(struct chv_map *map, uint64_t seq, struct chv_event *out, st
 static int resolve(struct chv_map *map, uint64_t block, struct chv_extent *out, struct chv_err *err)
 {
     struct chv_event newest, oldest;
-    uint64_t n = map->newest[block - map->window], o = n ? 0 : map->oldest[block - map->window];
+    uint64_t n = map->empty ? 0 : map->newest[block - map->window], o = n || map->empty ? 0 : map->oldest[block - map->window];
     int r = n ? event_of(map, n, &newest, err) : 0;
     if (r == 0 && o) r = event_of(map, o, &oldest, err);
     if (r < 0) return r;
@@ -150,12 +161,13 @@ int chv_map_next(struct chv_map *map, struct chv_extent *out, struct chv_err *er
         if (map->next == map->window_end) fill_window(map);
         int r = resolve(map, map->next, &extent, err);
         if (r < 0) return r;
-        map->next++;
+        if (map->empty) extent.blocks = map->window_end - map->next;
+        map->next += extent.blocks;
         if (!map->has_pending) {
             map->pending = extent;
             map->has_pending = true;
         } else if (extent.state != CHV_STATE_DATA && extent.state == map->pending.state && extent.seq == map->pending.seq) {
-            map->pending.blocks++;
+            map->pending.blocks += extent.blocks;
         } else {
             *out = map->pending;
             map->pending = extent;
