@@ -70,7 +70,7 @@ chronovisor restore --store dev --at "$(at 1)" -o got.img >/dev/null; cmp got.im
 before=$(sha256sum s.4096/log/* s.4096/custody.jsonl)
 try() { one_line_error chronovisor import snapshot "$@" --store s.4096; [[ $(sha256sum s.4096/log/* s.4096/custody.jsonl) == "$before" ]] || fail "changed by: $*"; }
 try 1.img --space disk:a --at "$(at 5)"; grep -q 'before the last event' err || fail "$(cat err)"
-try 1.img --space disk:a --at 2999-01-01; grep -q future err || fail "$(cat err)"
+try 1.img --space disk:a --at 2500-01-01; grep -q future err || fail "$(cat err)"
 try 1.img --space disk:a
 try 1.img --at now
 try nothing.img --space disk:a --at now

@@ -8,14 +8,26 @@ seed=${CHV_SEED:-$RANDOM}; echo "seed $seed"
 openssl genpkey -algorithm ed25519 -out key.pem
 make_log a.log 512 $((200 * 4096)) 120 "$seed"
 make_log b.log 512 $((100 * 4096)) 60 $((seed + 1))
-for s in "plain 4096" "small 512" "signed 4096 --sign key.pem"; do
-  read -r name block sign <<<"$s"
-  # shellcheck disable=SC2086
-  chronovisor import blklogwrites a.log --store "$name" --space disk:a --size $((200 * 4096)) --block-size "$block" --start @1700000000 $sign >out
-  # shellcheck disable=SC2086
-  chronovisor import blklogwrites b.log --store "$name" --space disk:b --size $((100 * 4096)) --start @1700000100 $sign >out
+import_log() { chronovisor import blklogwrites "$@" >out; }
+for s in "plain 4096" "small 512"; do
+  read -r name block <<<"$s"
+  import_log a.log --store "$name" --space disk:a --size $((200 * 4096)) --block-size "$block" --start @1700000000
+  import_log b.log --store "$name" --space disk:b --size $((100 * 4096)) --start @1700000100
   "$SOURCE/tests/store/second_reader" "$name"
 done
+
+# Signed, and long enough to have a sealed segment.
+python3 - many.log <<'PY'
+import struct, sys
+n = 66000
+with open(sys.argv[1], 'wb') as f:
+    f.write(struct.pack('<QQQI', 0x6a736677736872, 1, n, 512).ljust(512, b'\0'))
+    f.write(struct.pack('<QQQQ', 0, 0, 1, 0).ljust(512, b'\0') * n)
+PY
+import_log a.log --store signed --space disk:a --size $((200 * 4096)) --start @1700000000 --sign key.pem
+import_log many.log --store signed --space disk:a --start @1700000050 --sign key.pem
+import_log b.log --store signed --space disk:b --size $((100 * 4096)) --start @1700000100 --sign key.pem
+"$SOURCE/tests/store/second_reader" signed
 
 # damage NAME: a copy of the signed store to break
 damage() { rm -rf bad; cp -r signed bad; chmod -R u+w bad; what=$1; }
