@@ -5,7 +5,7 @@ reader() { python3 "$SOURCE/tests/store/reader.py" "$@"; }
 at() { printf '@%d' $((1700000000 + $1)); }
 # same STORE N IMG: the disk as of snapshot N is this image (which may end inside a sector)
 same() {
-  chronovisor restore --store "$1" --space disk:a --at "$(at "$2")" -o got.img >/dev/null
+  chronovisor restore --force --store "$1" --space disk:a --at "$(at "$2")" -o got.img >/dev/null
   reader "$1" image disk:a "@$((1700000000 + $2))000000000" -o reader.img
   cmp got.img reader.img || fail "$1: the readers differ at snapshot $2"
   truncate -s %512 "$3"
@@ -56,14 +56,14 @@ grep -q '"action":"import snapshot".*6.img (raw' s.4096/custody.jsonl || fail "n
 python3 "$SOURCE/tests/import/make_log.py" dev.log 4096 $((300 * 4096)) 20 5
 head -c $((300 * 4096)) /dev/urandom >dev.img
 chronovisor import blklogwrites dev.log --store dev --space disk:a --base dev.img --start "$(at 0)" >out
-chronovisor restore --store dev --at "$(at 1)" -o before.img >/dev/null
+chronovisor restore --force --store dev --at "$(at 1)" -o before.img >/dev/null
 cp before.img after.img
 dd if=/dev/urandom of=after.img bs=4096 seek=280 count=3 conv=notrunc status=none
 dd if=/dev/zero of=after.img bs=4096 seek=290 count=3 conv=notrunc status=none
 found=$(count dev FOUND)
 chronovisor import snapshot after.img --store dev --space disk:a --at "$(at 2)" >out
-chronovisor restore --store dev --at "$(at 2)" -o got.img >/dev/null; cmp got.img after.img
-chronovisor restore --store dev --at "$(at 1)" -o got.img >/dev/null; cmp got.img before.img
+chronovisor restore --force --store dev --at "$(at 2)" -o got.img >/dev/null; cmp got.img after.img
+chronovisor restore --force --store dev --at "$(at 1)" -o got.img >/dev/null; cmp got.img before.img
 [[ $(($(count dev FOUND) - found)) -le 3 ]] || fail "blocks that did not change became events"
 
 # Bad input: one line, exit 2, nothing changed.
@@ -89,5 +89,5 @@ one_line_error chronovisor import snapshot 1.img --space disk:a --at now --block
 [[ ! -e fresh ]] || fail "a refused import made a store"
 # as raw, the disguised image is only bytes
 chronovisor import snapshot disguised.img --format raw --store raw --space disk:a --at now >out
-chronovisor restore --store raw --at now -o got.img >/dev/null
+chronovisor restore --force --store raw --at now -o got.img >/dev/null
 truncate -s %512 disguised.img; cmp got.img disguised.img

@@ -9,7 +9,9 @@ module where there is one, else the openssl program).
   reader.py STORE verify                       check everything; 0 sound, 1 not (one line a fault)
   reader.py STORE events [--space NAME]        one JSON object an event
   reader.py STORE image SPACE SEQ -o FILE      what the space held as of SEQ, or 'last', or @TIME in ns;
-               [--source PATH] [--zero-unknown]    '-o -' prints the SHA-256 of the image instead
+               [--source PATH] [--zero-unknown]
+  reader.py STORE digests SPACE SEQ…           for each: SEQ and the SHA-256 of that image, or 'unknown'
+               [--source PATH]
   reader.py STORE spaces                       one JSON object a space
   reader.py STORE blocks                       digest, pack, offset, stored length, codec of each content
   reader.py STORE checkpoint FILE              does the store fit this checkpoint?
@@ -38,6 +40,10 @@ HEADER, EVENT, FOOTER, NO_DIGEST = 128, 64, 192, bytes(32)
 
 class Damaged(Exception):
     """What was read does not follow format.md."""
+
+
+class Unknown(Damaged):
+    """Not damage: the recording does not say."""
 
 
 class Event:
@@ -351,10 +357,10 @@ class Store:
             if state == 'zero' or (state == 'unknown' and zero_unknown):
                 continue
             if state == 'unknown':
-                raise Damaged('block %d is not known as of seq %d' % (block, seq))
+                raise Unknown('block %d is not known as of seq %d' % (block, seq))
             if state == 'source':
                 if source is None:
-                    raise Damaged('block %d is only on the recorded device: give --source' % block)
+                    raise Unknown('block %d is only on the recorded device: give --source' % block)
                 source.seek(block * unit)
                 data = source.read(unit).ljust(unit, b'\0')
             else:
@@ -524,6 +530,10 @@ def main():
     image.add_argument('-o', dest='out', required=True)
     image.add_argument('--source')
     image.add_argument('--zero-unknown', action='store_true')
+    digests = verbs.add_parser('digests')
+    digests.add_argument('space')
+    digests.add_argument('seq', nargs='+')
+    digests.add_argument('--source')
     verbs.add_parser('spaces')
     verbs.add_parser('blocks')
     verbs.add_parser('checkpoint').add_argument('file')
@@ -544,11 +554,18 @@ def main():
                 print(json.dumps(e.as_dict()))
     elif args.verb == 'image':
         source = open(args.source, 'rb') if args.source else None
-        with open(args.out, 'wb') if args.out != '-' else tempfile.TemporaryFile() as out:
+        with open(args.out, 'wb') as out:
             store.write_image(store.space_id(args.space), store.seq_at(args.seq), out, source, args.zero_unknown)
-            if args.out == '-':
-                out.seek(0)
-                print(hashlib.sha256(out.read()).hexdigest())
+    elif args.verb == 'digests':
+        source = open(args.source, 'rb') if args.source else None
+        for seq in args.seq:
+            with tempfile.TemporaryFile() as out:
+                try:
+                    store.write_image(store.space_id(args.space), store.seq_at(seq), out, source)
+                    out.seek(0)
+                    print(seq, hashlib.sha256(out.read()).hexdigest())
+                except Unknown:
+                    print(seq, 'unknown')
     elif args.verb == 'spaces':
         for number, versions in store.spaces.items():
             print(json.dumps({'id': number, 'name': versions[-1][1], 'bytes': versions[-1][2] * 512, 'rest': versions[-1][3]}))
