@@ -38,7 +38,7 @@ int chv_map_open(const struct chv_store *store, uint16_t space_id, uint64_t firs
     struct chv_map *map = calloc(1, sizeof *map);
     if (!map) return chv_err_set(err, ENOMEM, "out of memory");
     map->store = store;
-    map->space = *space;
+    chv_store_space_as_of(store, space, seq, &map->space); /* another rest since says nothing about then */
     map->seq = seq;
     map->next = map->window = map->window_end = first_block;
     map->end = end_block;

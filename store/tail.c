@@ -153,3 +153,16 @@ int spaces_rebuild(struct chv_store *s, struct chv_err *err)
     if (s->space_count > 1) qsort(s->spaces, s->space_count, sizeof *s->spaces, compare_spaces);
     return 0;
 }
+
+void chv_store_space_as_of(const struct chv_store *s, const struct chv_space *space, uint64_t seq, struct chv_space *out)
+{
+    bool found = false;
+    *out = *space;
+    for (size_t i = 0; i < s->note_count; i++) {
+        const struct chv_event *e = &s->notes[i];
+        if (e->op != CHV_OP_SPACE || e->space != space->id || (found && e->seq > seq)) continue;
+        out->size_bytes = chv_event_lba(e) * CHV_SECTOR_BYTES;
+        out->rest = e->flags <= CHV_REST_SOURCE ? (enum chv_rest)e->flags : CHV_REST_UNKNOWN;
+        found = true;
+    }
+}

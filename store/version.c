@@ -84,11 +84,13 @@ int chv_store_block_at(const struct chv_store *s, uint16_t space_id, uint64_t bl
     const struct chv_space *space = chv_store_space_by_id(s, space_id);
     if (!space) return chv_err_set(err, ENOENT, "no space %u in %s", space_id, s->meta.dir);
     struct chv_event newest, oldest;
+    struct chv_space then;
+    chv_store_space_as_of(s, space, seq, &then);
     uint64_t n = version_newest(s, space_id, block, seq), o = n ? 0 : version_oldest(s, space_id, block, seq);
     int r = n ? chv_store_event(s, n, &newest, err) : 0;
     if (r == 0 && o) r = chv_store_event(s, o, &oldest, err);
     if (r < 0) return r;
-    return version_resolve(s, space, block, seq, n ? &newest : NULL, o ? &oldest : NULL, out);
+    return version_resolve(s, &then, block, seq, n ? &newest : NULL, o ? &oldest : NULL, out);
 }
 
 int chv_store_next_version(const struct chv_store *s, uint16_t space, uint64_t block, uint64_t after_seq,

@@ -36,7 +36,7 @@ int chv_view_open(struct chv_store *store, const struct chv_space *space, uint64
     view->store = store;
     view->store_last_seq = info.last_seq;
     view->block_bytes = info.block_bytes;
-    view->space = *space;
+    chv_store_space_as_of(store, space, seq, &view->space); /* a resize does not change what was */
     view->space.source = NULL;
     view->seq = seq;
     view->assume_unchanged = options->assume_unchanged;
@@ -58,7 +58,7 @@ int chv_view_open(struct chv_store *store, const struct chv_space *space, uint64
         r = out_of_memory(err);
         goto err_live;
     }
-    if (space->rest == CHV_REST_SOURCE) {
+    if (view->space.rest == CHV_REST_SOURCE) {
         /* A device that is gone only matters to the blocks that come from it; one that was named must be there. */
         view->device = device_open(space, options->source, O_RDONLY, &view->device_err);
         if (view->device < 0 && options->source) {

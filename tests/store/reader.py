@@ -217,6 +217,9 @@ class Store:
         self.public_key = bytes.fromhex(self.meta['public_key']) if self.meta.get('public_key') else None
         files = self._numbered('log', 'seg')
         self.segments = [Segment(self, path, number, number == files[-1][0]) for number, path in files]
+        # what is before the last carry segment was left over by an interrupted prune
+        begin = max((i for i, s in enumerate(self.segments) if s.carry), default=0)
+        self.segments = self.segments[begin:]
         self.events = [e for s in self.segments for e in s.events]
         self.spaces = {}  # id -> [(seq, name, size in sectors, rest)]
         for e in self.events:
