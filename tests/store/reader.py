@@ -321,6 +321,9 @@ class Store:
 
     def states(self, number, seq):
         """For each block as of seq: ('data', digest), 'zero', 'source' or 'unknown'."""
+        pruned = max((e.lba for e in self.events if e.op == PRUNE), default=0)
+        if seq < pruned:
+            raise Unknown('history before seq %d was pruned' % pruned)
         sectors, rest = self.space_as_of(number, seq)
         blocks = -(-sectors * 512 // self.block_bytes)
         before, after = array.array('q', [-1]) * blocks, array.array('q', [-1]) * blocks

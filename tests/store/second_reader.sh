@@ -29,6 +29,18 @@ import_log many.log --store signed --space disk:a --start @1700000050 --sign key
 import_log b.log --store signed --space disk:b --size $((100 * 4096)) --start @1700000100 --sign key.pem
 "$SOURCE/tests/store/second_reader" signed
 
+# After a prune the log begins with a carry segment.
+cp -r plain pruned
+chronovisor prune --store pruned --before @1700000050 --reason test >out
+"$SOURCE/tests/store/second_reader" pruned
+python3 "$READER" pruned events >out; grep -q '"op": "PRUNE"' out || fail "not pruned"
+
+# A checkpoint fits, and no longer when the tail is cut.
+chronovisor checkpoint --store signed >checkpoint
+python3 "$READER" signed checkpoint checkpoint >out || fail "checkpoint: $(cat out)"
+sed 's/^seq: ./&0/' checkpoint >forged
+! python3 "$READER" signed checkpoint forged >out || fail "a forged checkpoint fits"
+
 # damage NAME: a copy of the signed store to break
 damage() { rm -rf bad; cp -r signed bad; chmod -R u+w bad; what=$1; }
 flip() { python3 - "$@" <<'PY'
