@@ -312,6 +312,7 @@ int place_spans(struct search *s, struct chv_err *err)
 {
     bool weak_alone = true;
     for (size_t i = 0; i < 8; i++) weak_alone &= s->result.phase_total[i] == 0;
+    if (s->span_count == 0) return 0;
     qsort(s->spans, s->span_count, sizeof *s->spans, compare_weak);
     size_t strong = 0;
     while (strong < s->span_count && (weak_alone || !s->spans[strong].weak)) strong++;

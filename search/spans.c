@@ -60,6 +60,7 @@ static bool span_merge(struct search_span *a, const struct search_span *b, uint6
 static void merge_pass(struct search *s)
 {
     uint64_t grain = s->tolerance_ns;
+    if (s->span_count == 0) return;
     qsort_r(s->spans, s->span_count, sizeof *s->spans, compare_spans, &grain);
     size_t kept = 0;
     for (size_t i = 0; i < s->span_count; i++) {

@@ -90,9 +90,19 @@ static void write_blocks(struct world *w, int space, int block, const uint32_t *
                                    .lba = 8 * (uint64_t)block, .time_ns = w->now, .data = buf});
 }
 
+/* The last files are placed at most once. */
+static int placed_file(struct world *w)
+{
+    for (;;) {
+        int file = (int)(unit_random(&w->seed) % FILES), before = 0;
+        for (int k = 0; k < w->placement_count; k++) before += w->placements[k].file == file;
+        if (file < FILES / 2 || before == 0) return file;
+    }
+}
+
 static void place(struct world *w)
 {
-    int file = (int)(unit_random(&w->seed) % FILES), n = w->file_blocks[file];
+    int file = placed_file(w), n = w->file_blocks[file];
     int space = (int)(unit_random(&w->seed) % SPACES), pieces = unit_random(&w->seed) % 3 ? 1 : 2;
     uint32_t contents[FILE_MAX];
     for (int i = 0; i < n; i++) contents[i] = 1 + (uint32_t)(file * FILE_MAX + i);
@@ -193,12 +203,12 @@ static void check_placements(const struct world *w, int file, const struct searc
     for (int k = 0; k < w->placement_count; k++) copies += w->placements[k].file == file;
     for (int k = 0; k < w->placement_count; k++) {
         const struct placement *p = &w->placements[k];
-        /* pieces of several copies may be told apart wrongly; a copy in one piece may not */
-        if (p->file != file || p->in_pieces) continue;
+        /* the pieces of several copies may be confused with each other; a copy in one piece, or the only one, not */
+        if (p->file != file || (p->in_pieces && copies > 1)) continue;
         int whole = 0;
         for (size_t c = 0; c < r->candidate_count; c++) {
             const struct search_candidate *a = &r->candidates[c];
-            bool here = false;
+            bool here = p->in_pieces;
             for (size_t i = 0; i < a->span_count; i++)
                 here |= a->space == w->ids[p->space] &&
                         a->spans[i].sector - a->spans[i].file_sector == 8 * (uint64_t)p->block &&

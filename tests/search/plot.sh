@@ -1,6 +1,9 @@
 # plot: both formats, sizes, what the picture says, and what cannot be drawn.
 source "$CHV_SOURCE/tests/functions.sh"
 requires python3
+# fontconfig keeps its caches until the process ends
+echo "leak:libfontconfig" >lsan
+export LSAN_OPTIONS=suppressions=$WORK/lsan:print_suppressions=0
 plot() { expect_exit 0 chronovisor plot --store s "$@"; }
 dd if=/dev/urandom of=f bs=4096 count=64 status=none
 {
