@@ -299,7 +299,10 @@ static int recover_all(struct recovery *r, const char *out)
         if (files_stat(r->at.fs, args->positional[i], is_directory, &directory, &err) < 0) return cli_fail(args, &err);
     char slashed[4096];
     snprintf(slashed, sizeof slashed, "%s%s", out, directory && args->count == 1 ? "/" : "");
-    if (open_output(args, r, slashed, &as_name) != 0) return CLI_ERROR;
+    if (open_output(args, r, slashed, &as_name) != 0) {
+        free(as_name);
+        return CLI_ERROR;
+    }
     for (int i = 0; i < args->count && code == CLI_OK; i++) code = recover_path(r, args->positional[i], as_name);
     close(r->dir_fd);
     free(as_name);

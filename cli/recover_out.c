@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -80,7 +81,7 @@ int recover_file_create(int dir_fd, const char *name, struct recover_file **out)
         free(f);
         return f ? -ENAMETOOLONG : -ENOMEM;
     }
-    strcpy(f->name, name);
+    snprintf(f->name, sizeof f->name, "%s", name);
     int digest = files_digest_init(&f->digest);
     f->dir_fd = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
     f->fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

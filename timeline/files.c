@@ -195,7 +195,7 @@ static int exchange(struct files_fs *fs, uint32_t type, const void *a, size_t a_
     fs->read_failed = false;
     int r = wire_send(fs->socket, type, a, a_bytes, b, b_bytes);
     for (;;) {
-        struct wire_header h;
+        struct wire_header h = {0};
         if (r == 0) r = wire_receive(fs->socket, &h, sizeof h, fs->options.stall_seconds);
         if (r == 0 && h.bytes > WIRE_MAX_PAYLOAD) return worker_liar(fs, "size", err);
         if (r == 0) r = wire_receive(fs->socket, fs->payload, h.bytes, fs->options.stall_seconds);
@@ -239,10 +239,14 @@ static int ready(struct files_fs *fs, struct chv_err *err)
     return r;
 }
 
-static int fs_new(const struct files_image *image, const struct files_options *options, struct files_fs **out, struct chv_err *err)
+/* NULL with `err` filled */
+static struct files_fs *fs_new(const struct files_image *image, const struct files_options *options, struct chv_err *err)
 {
     struct files_fs *fs = calloc(1, sizeof *fs);
-    if (!fs) return chv_err_set(err, ENOMEM, "out of memory");
+    if (!fs) {
+        chv_err_set(err, ENOMEM, "out of memory");
+        return NULL;
+    }
     fs->image = *image;
     if (options) fs->options = *options;
     if (fs->options.stall_seconds == 0) fs->options.stall_seconds = 120;
@@ -253,10 +257,10 @@ static int fs_new(const struct files_image *image, const struct files_options *o
         if (fs->window != MAP_FAILED) munmap(fs->window, WIRE_WINDOW_BYTES);
         free(fs->payload);
         free(fs);
-        return chv_err_set(err, ENOMEM, "out of memory");
+        chv_err_set(err, ENOMEM, "out of memory");
+        return NULL;
     }
-    *out = fs;
-    return 0;
+    return fs;
 }
 
 void files_close(struct files_fs *fs)
@@ -272,10 +276,9 @@ void files_close(struct files_fs *fs)
 
 int files_open(const struct files_image *image, const struct files_options *options, struct files_fs **out, struct chv_err *err)
 {
-    struct files_fs *fs;
-    int r = fs_new(image, options, &fs, err);
-    if (r < 0) return r;
-    r = ready(fs, err);
+    struct files_fs *fs = fs_new(image, options, err);
+    if (!fs) return -ENOMEM;
+    int r = ready(fs, err);
     if (r < 0) {
         files_close(fs);
         return r;
@@ -297,11 +300,10 @@ void files_fs_reads(const struct files_fs *fs, struct files_reads *out)
 int files_volumes(const struct files_image *image, void (*fn)(void *arg, const struct files_volume *volume), void *arg,
                   struct chv_err *err)
 {
-    struct files_fs *fs;
     struct sink sink = {.volume = fn, .arg = arg};
-    int r = fs_new(image, NULL, &fs, err);
-    if (r < 0) return r;
-    r = worker_start(fs, err);
+    struct files_fs *fs = fs_new(image, NULL, err);
+    if (!fs) return -ENOMEM;
+    int r = worker_start(fs, err);
     if (r == 0) r = exchange(fs, WIRE_VOLUMES, NULL, 0, NULL, 0, &sink, err);
     files_close(fs);
     return r;

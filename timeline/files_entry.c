@@ -188,12 +188,14 @@ int worker_emit(struct worker *w, const char *path, TSK_FS_FILE *file, const TSK
     wire.run_count = list.count;
     size_t tail_bytes = wire.path_bytes + wire.link_bytes + list.count * sizeof *list.runs;
     char *tail = malloc(tail_bytes);
-    int r = tail ? 0 : worker_fail(w, ENOMEM, "out of memory");
-    if (r == 0) {
+    int r = -ENOMEM;
+    if (tail) {
         memcpy(tail, path, wire.path_bytes);
         if (link) snprintf(tail + wire.path_bytes, wire.link_bytes, "%s", link);
         if (list.count > 0) memcpy(tail + wire.path_bytes + wire.link_bytes, list.runs, list.count * sizeof *list.runs);
         r = worker_send(w, WIRE_ENTRY, &wire, sizeof wire, tail, tail_bytes);
+    } else {
+        worker_fail(w, ENOMEM, "out of memory");
     }
     free(tail);
     w->emitted++;
@@ -225,16 +227,25 @@ const TSK_FS_ATTR *worker_attr(const struct worker_target *target, TSK_FS_FILE *
 /* "inode:N" or "inode:N-TYPE-ID" */
 static int resolve_inode(struct worker *w, const char *text, struct worker_target *t)
 {
-    unsigned long long inode, type = 0, id = 0;
-    int used = 0;
-    if (sscanf(text, "inode:%llu%n-%llu%n-%llu%n", &inode, &used, &type, &used, &id, &used) < 1 || text[used])
+    unsigned long long numbers[3] = {0};
+    int count = 0;
+    const char *p = text + strlen("inode:");
+    for (char *end; count < 3 && *p >= '0' && *p <= '9'; p = end + 1) {
+        numbers[count++] = strtoull(p, &end, 10);
+        if (*end != '-') {
+            p = end;
+            break;
+        }
+    }
+    const unsigned long long inode = numbers[0], type = numbers[1], id = numbers[2];
+    if (count == 0 || *p || p[-1] == '-')
         return worker_fail(w, EINVAL, "'%.100s' is not inode:NUMBER or inode:NUMBER-TYPE-ID", text);
     if (inode < w->fs->first_inum || inode > w->fs->last_inum)
         return worker_fail(w, ENOENT, "there is no inode %llu; they go from %llu to %llu", inode,
                            (unsigned long long)w->fs->first_inum, (unsigned long long)w->fs->last_inum);
     t->inode = inode;
     t->attr_type = (uint32_t)type;
-    t->attr_id = strchr(text, '-') && strchr(strchr(text, '-') + 1, '-') ? (int)(id & 0xffff) : -1;
+    t->attr_id = count == 3 ? (int)(id & 0xffff) : -1;
     snprintf(t->path, sizeof t->path, "%s", text);
     return 0;
 }

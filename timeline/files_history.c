@@ -221,21 +221,24 @@ static int report(struct history *h, uint64_t seq, bool first, const struct stat
     return h->fn(h->arg, &change);
 }
 
-/* The first flush or commit from `seq` on: what lies between two of them was never promised to be there. */
+/* The instant to look at after an event at `seq`: the guest's next flush of this space, before which nothing was
+ * promised to be there; without one within a second (a guest that does not flush, an import), the end of that second. */
 static int boundary(struct history *h, uint64_t seq, uint64_t last, uint64_t *out, struct chv_err *err)
 {
     struct chv_cursor *cursor;
     const struct chv_event *batch;
     size_t count;
-    *out = last;
+    uint64_t begin_ns = 0;
+    *out = seq;
     int r = chv_cursor_open(h->store, seq, last, &cursor, err);
     if (r < 0) return r;
     while ((r = chv_cursor_next(cursor, &batch, &count, err)) > 0)
-        for (size_t i = 0; i < count; i++)
-            if (batch[i].op == CHV_OP_FLUSH || batch[i].op == CHV_OP_COMMIT) {
-                *out = batch[i].seq;
-                goto out;
-            }
+        for (size_t i = 0; i < count; i++) {
+            if (begin_ns == 0) begin_ns = batch[i].time_ns;
+            if (batch[i].time_ns - begin_ns > UINT64_C(1000000000)) goto out;
+            *out = batch[i].seq;
+            if (batch[i].op == CHV_OP_FLUSH && batch[i].space == h->space->id) goto out;
+        }
 out:
     chv_cursor_close(cursor);
     return r < 0 ? r : 0;

@@ -45,7 +45,7 @@ struct files_history_stats {
 
 /* Follow `path` through time. Which instants to look at is found from what the answer depends on: every block
  * that was read to find the path, its metadata and its content. Until one of them changes, the answer cannot;
- * so the next instant to look at is the first flush or commit after the first such change.
+ * so the next instant to look at is the guest's first flush after the first such change (or a second later).
  * -EOVERFLOW when `limit` is reached (what was found until then has been reported). */
 int files_history(struct chv_store *store, const struct chv_space *space, const char *path,
                   const struct files_history_options *options, files_change_fn *fn, void *arg,

@@ -8,7 +8,7 @@
 int wire_send(int socket, uint32_t type, const void *a, size_t a_bytes, const void *b, size_t b_bytes)
 {
     struct wire_header header = {.type = type, .bytes = (uint32_t)(a_bytes + b_bytes)};
-    struct iovec iov[3] = {{&header, sizeof header}, {(void *)(uintptr_t)a, a_bytes}, {(void *)(uintptr_t)b, b_bytes}};
+    struct iovec iov[3] = {{&header, sizeof header}, {(void *)a, a_bytes}, {(void *)b, b_bytes}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 3};
     while (msg.msg_iovlen > 0) {
         ssize_t n = sendmsg(socket, &msg, MSG_NOSIGNAL);

@@ -53,7 +53,7 @@ PY
   c recover /docs --at "@$t3" -o out.$1 2>err
   cmp out.$1/docs/b two && [[ $(stat -c %a out.$1/docs/b) == 600 ]] || fail "recover ($1)"
 }
-check "while recording"
+check recording
 umount mnt
 losetup -d "$loop"
 kill $fuse; wait $fuse || true
