@@ -96,6 +96,16 @@ static void print_miss(const struct search_result *r, uint64_t population)
                (unsigned long long)sample_least(population, n, 0.05));
 }
 
+static const char *not_found_why(const struct request *q, const struct search_feed_report *report,
+                                 const struct search_result *result)
+{
+    if (report->bytes == 0) return ": the file is empty";
+    if (result->kinds[BLOCK_CONSTANT] == result->blocks) return ": every block is constant, so a search can say nothing";
+    if (!q->feed.fragment && !q->feed.sample && chv_store_block_bytes(q->store) > CHV_SECTOR_BYTES)
+        return " at block borders; --fragment also tries the other sectors";
+    return "";
+}
+
 static int search_file(struct request *q, const char *path)
 {
     struct chv_err err;
@@ -120,10 +130,7 @@ static int search_file(struct request *q, const char *path)
         search_print_candidates(&q->print, result);
         if (result->candidate_count > 0) code = CLI_OK;
         else if (!q->print.json)
-            printf("  not found%s\n", report.bytes == 0                     ? ": the file is empty"
-                                      : result->kinds[BLOCK_CONSTANT] == result->blocks
-                                          ? ": every block is constant, so a search can say nothing"
-                                          : "");
+            printf("  not found%s\n", not_found_why(q, &report, result));
     }
     search_free(search);
     return code;
@@ -165,10 +172,10 @@ static void print_list_notes(const struct list_report *report, bool json)
         printf("%llu hashes, %llu of them seen in this store\n", (unsigned long long)report->entries,
                (unsigned long long)report->found);
     if (report->too_short)
-        fprintf(out, "note: %llu hashes are of less than a block (the ends of files) and cannot be found: on a disk the "
+        fprintf(out, "note: %llu of them of less than a block (the ends of files), which cannot be found: on a disk the "
                      "rest of the block is hashed too\n", (unsigned long long)report->too_short);
     if (report->md5_ambiguous)
-        fprintf(out, "note: %llu MD5s fit more than one content of this store: MD5 collisions can be made at will\n",
+        fprintf(out, "note: %llu of the MD5s with more than one content in this store: MD5 collisions can be made at will\n",
                 (unsigned long long)report->md5_ambiguous);
     if (report->md5.unreadable)
         fprintf(out, "note: %llu contents could not be read and have no MD5; 'chronovisor verify' names them\n",

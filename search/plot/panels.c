@@ -233,7 +233,7 @@ void draw_summary(cairo_t *cr, const struct plot *p, const struct plot_rect *r)
     legend_row(&l, PEN_TRIM, text);
     snprintf(text, sizeof text, "gaps, not recorded: %llu", (unsigned long long)p->gaps_total);
     legend_row(&l, PEN_GAP, text);
-    snprintf(text, sizeof text, "writing for more than %g s without a flush: %llu times",
+    snprintf(text, sizeof text, "stretches of more than %g s of writing without a flush: %llu",
              (double)p->options.flushless_ns / 1e9, (unsigned long long)p->flushless_total);
     legend_row(&l, PEN_FLUSHLESS, text);
     if (l.y > r->y + r->h + 8) return;
