@@ -38,6 +38,18 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* May `b` extend the lifetimes of `a`? With exact times its blocks must also have come and gone right after those of `a`,
+ * so that a span says when each of its blocks did even where a clock stood still. */
+static bool seqs_continue(const struct search_span *a, const struct search_span *b, uint64_t end)
+{
+    if (b->file_sector < end) /* the same sighting, met twice */
+        return b->from_seq >= a->from_seq && b->from_seq_last <= a->from_seq_last && b->to_seq >= a->to_seq &&
+               b->to_seq_last <= a->to_seq_last;
+    bool from = b->from_seq == a->from_seq_last || b->from_seq == a->from_seq_last + 1;
+    bool to = b->to_seq == a->to_seq_last || b->to_seq == a->to_seq_last + 1;
+    return from && to;
+}
+
 static bool span_merge(struct search_span *a, const struct search_span *b, uint64_t unit, uint64_t grain)
 {
     uint64_t end = span_file_end(a, unit);
@@ -45,6 +57,7 @@ static bool span_merge(struct search_span *a, const struct search_span *b, uint6
         a->from_ns / grain != b->from_ns / grain || a->to_ns / grain != b->to_ns / grain ||
         a->from_op != b->from_op || a->to_op != b->to_op || b->file_sector > end)
         return false;
+    if (grain == 1 && !seqs_continue(a, b, end)) return false;
     a->blocks = (max_u64(end, span_file_end(b, unit)) - a->file_sector) / unit;
     a->from_seq = min_u64(a->from_seq, b->from_seq);
     a->from_seq_last = max_u64(a->from_seq_last, b->from_seq_last);

@@ -152,6 +152,22 @@ json "len(a) == 1 and a[0]['not_counted'] == {'common': 1} and a[0]['probative_b
 expect_exit 0 chronovisor search --store s4 --no-names page --json --limit 5
 json "len(a) == 5 and all(x['weak'] for x in a)"
 
+# --- a clock that stands still (an import may give many events one time): order of seq decides
+synth s6 4096 <<<$'space disk:a 16777216\nat 5\nwrite 800 f\nwrite 816 other 0 20480\nwrite 2400 f\nwrite 800 other 0 45056'
+expect_exit 0 chronovisor search --store s6 --no-names f --json
+json "[(x['lba'], x['fraction'], x['until'] is None) for x in a] == [(800, 1, False), (2400, 1, True)]"
+json "[s['blocks'] for s in a[0]['over_time']] == [11, 10, 9, 8, 7, 6, 0] or a[0]['over_time'][-1]['blocks'] == 0"
+
+# --- after a prune
+expect_exit 0 chronovisor prune --store s --before "$t:35Z" --reason test
+search f --json
+json "any(x['fraction'] == 1 and x['lba'] == 24000 for x in a) and all(x['lba'] != 800 for x in a)"
+md5deep -p 4096 f | search --hashes - --json
+json "a[0]['fraction'] == 1 and a[0]['lba'] == 24000"
+rm s/index/md5-*
+md5deep -p 4096 f | search --hashes - --json
+json "a[0]['fraction'] == 1 and a[0]['lba'] == 24000"
+
 # --- memory stays flat: 128 MiB of file that is all there, in far less (sanitizers keep what is freed, so not there)
 if ! grep -qaE '__(asan|tsan)_init' "$BUILD/cli/chronovisor"; then
   head -c 134217728 /dev/urandom >big
