@@ -48,6 +48,22 @@ c ls -r --json --space disk:e | python3 -c "import json, sys; [json.loads(line) 
 c ls -r --dfxml --space disk:e | python3 -c "import sys, xml.dom.minidom as m; m.parse(sys.stdin.buffer)" || fail "a name breaks XML"
 c recover /plain -o got --space disk:n 2>err && cmp got/plain f 2>/dev/null || cmp got f || fail "recover from NTFS"
 
+# deleted files on FAT, two of one name, one of them deleted
+for i in 12 16; do
+  truncate -s $((i == 12 ? 1 : 8))M fat$i
+  mkfs.vfat -F $i -s 1 fat$i >/dev/null
+  python3 "$SOURCE/tests/files/fat.py" fat$i
+  "$record" store disk:fat$i $((time += 10)) fat$i
+  c recover / -d -o fat.out$i --space disk:fat$i --json >json || fail "FAT$i: recover: $(cat json)"
+  [[ $(tr -d A <fat.out$i/ONE.TXT | wc -c) == 0 && $(stat -c %s fat.out$i/ONE.TXT) == 200 ]] || fail "FAT$i: ONE.TXT"
+  [[ $(date -u -r fat.out$i/ONE.TXT +%FT%T) == 2020-01-01T12:00:00 ]] || fail "FAT$i: time $(date -u -r fat.out$i/ONE.TXT +%FT%T)"
+  [[ $(head -c 1 fat.out$i/_WO.TXT) == B && $(head -c 1 fat.out$i/_IX.TXT) == D ]] || fail "FAT$i: content"
+  [[ $(cat fat.out$i/_IX.TXT.deleted-* | tr -d E | wc -c) == 0 && $(cat fat.out$i/_IX.TXT.deleted-* | wc -c) == 200 ]] ||
+    fail "FAT$i: the deleted file of the same name"
+  one_line_error c cat /_WO.TXT --space disk:fat$i
+  [[ $(c cat /_WO.TXT -d --space disk:fat$i | tr -d B | wc -c) == 0 ]] || fail "FAT$i: cat -d"
+done
+
 # nothing there, random bytes, a space that is unknown
 truncate -s 1M zero
 head -c 1048576 /dev/urandom >noise
