@@ -12,7 +12,8 @@ static const struct cli_option options[] = {
     {0},
 };
 
-static const char *const kind_names[] = {[DIFF_DATA] = "changed", [DIFF_ZERO] = "zeroed", [DIFF_UNKNOWN] = "unknown"};
+static const char *const kind_names[] = {
+    [DIFF_DATA] = "changed", [DIFF_ZERO] = "zeroed", [DIFF_UNKNOWN] = "unknown", [DIFF_RESIZED] = "resized"};
 
 struct printer {
     bool json, begun;
@@ -39,14 +40,16 @@ static void print_totals(const struct cli_args *args, const struct diff_totals *
     if (args->json) {
         printf("{\"total\": true, \"from_seq\": %" PRIu64 ", \"to_seq\": %" PRIu64 ", \"extents\": %" PRIu64
                ", \"changed_blocks\": %" PRIu64 ", \"changed_bytes\": %" PRIu64 ", \"unknown_blocks\": %" PRIu64
-               ", \"unknown_bytes\": %" PRIu64 ", \"rewritten_same_blocks\": %" PRIu64 "}\n",
+               ", \"unknown_bytes\": %" PRIu64 ", \"resized_bytes\": %" PRIu64 ", \"rewritten_same_blocks\": %" PRIu64
+               "}\n",
                from, to, t->extents, t->changed_blocks, t->changed_bytes, t->unknown_blocks, t->unknown_bytes,
-               t->rewritten_blocks);
+               t->resized_bytes, t->rewritten_blocks);
         return;
     }
     printf("total: %" PRIu64 " bytes in %" PRIu64 " blocks changed from seq:%" PRIu64 " to seq:%" PRIu64,
            t->changed_bytes, t->changed_blocks, from, to);
     if (t->unknown_blocks) printf("; %" PRIu64 " blocks are not known at one of the two", t->unknown_blocks);
+    if (t->resized_bytes) printf("; the size differs by %" PRIu64 " bytes", t->resized_bytes);
     if (t->rewritten_blocks)
         printf("; %" PRIu64 " blocks were written with the content they had, which is no change", t->rewritten_blocks);
     printf("\n");

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -15,6 +16,7 @@ static const struct cli_option options[] = {
     CLI_OPT_SPACE,
     {"--to", "TIME", "the instant to go back to"},
     {"--dry-run", NULL, "say what would be written, from the log alone, and change nothing"},
+    {"--assume-unchanged", NULL, "go on although the device may have changed while nobody watched"},
     {"--skip-unknown", NULL, "leave blocks as they are whose content at the instant is not known"},
     CLI_OPT_SOURCE,
     CLI_OPT_REASON,
@@ -47,12 +49,59 @@ static int refuse_unknown(const struct cli_args *args, const struct chv_store *s
                      plan->unknown_blocks, space->name, plan->first_unknown * sectors);
 }
 
-/* QEMU locks bytes of an image that it uses. */
+/* Recorders lock the device whole; QEMU locks bytes of an image that it uses. */
 static int refuse_in_use(const struct cli_args *args, int device, const char *name)
 {
+    if (flock(device, LOCK_EX | LOCK_NB) < 0)
+        return cli_failf(args, "%s is in use by another recorder; stop it first", name);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 200};
     if (fcntl(device, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK) return CLI_OK;
     return cli_failf(args, "%s is in use by another program (a running QEMU?); stop it first", name);
+}
+
+/* What was changed behind the recording's back cannot be found where nothing was ever recorded. */
+static int refuse_changed(const struct cli_args *args, const struct chv_space *space, int device, const char *name,
+                          struct mark *mark, bool *known)
+{
+    const char *why = device_differs(cli_store_dir(args), space, device, mark, known);
+    if (!why || cli_value(args, "--source") || cli_flag(args, "--assume-unchanged")) return CLI_OK;
+    return cli_failf(args,
+                     "%s is not what recording left: %s; 'chronovisor record --resync' records what is there now, "
+                     "--assume-unchanged goes on regardless",
+                     name, why);
+}
+
+/* Until the device is what the log says, the next recorder has to compare the two from `seq` on. A disk that the
+ * store does not remember, or that was in doubt already, stays so. */
+static int mark_device(const struct cli_args *args, const struct rewind *rewind, struct mark *mark, bool settled)
+{
+    struct chv_err err;
+    const struct mark *one = mark;
+    off_t end = lseek(rewind->device, 0, SEEK_END);
+    mark->clean = settled;
+    mark->seq = rewind->undo_seq;
+    mark->time_ns = clock_now_ns();
+    mark_boot(mark->boot);
+    if (end >= 0) disk_stamp_fd(rewind->device, (uint64_t)end, &mark->stamp);
+    return mark_save(cli_store_dir(args), &one, 1, &err) < 0 ? cli_fail(args, &err) : CLI_OK;
+}
+
+static int verify_and_write(const struct cli_args *args, struct rewind *rewind, struct mark *mark, bool known)
+{
+    struct chv_err err;
+    if (rewind_verify(rewind, &err) < 0) return cli_fail(args, &err);
+    bool was_clean = known && mark->clean;
+    if (known && !was_clean) { /* what had to be compared before still has to be, and the change is ours */
+        const struct mark *one = mark;
+        mark->time_ns = clock_now_ns();
+        if (mark_save(cli_store_dir(args), &one, 1, &err) < 0) return cli_fail(args, &err);
+    }
+    if (was_clean && mark_device(args, rewind, mark, false) != CLI_OK) return CLI_ERROR;
+    int r = rewind_write(rewind, &err);
+    int code = r < 0 ? cli_fail(args, &err) : CLI_OK;
+    /* After an interruption every batch that the log has is on the device too. */
+    if (was_clean && (r == 0 || r == -EINTR) && mark_device(args, rewind, mark, true) != CLI_OK) code = CLI_ERROR;
+    return code;
 }
 
 static void report_plan(const struct cli_args *args, const struct chv_space *space, uint64_t seq,
@@ -110,12 +159,15 @@ static int rewind_locked(struct cli_args *args, struct rewind *rewind, const str
     const char *source = cli_value(args, "--source");
     rewind->device = device_open(space, source, O_RDWR, &err);
     if (rewind->device < 0) return cli_fail(args, &err);
+    struct mark mark;
+    bool known;
     code = refuse_in_use(args, rewind->device, source ? source : space->source);
+    if (code == CLI_OK)
+        code = refuse_changed(args, space, rewind->device, source ? source : space->source, &mark, &known);
     if (code == CLI_OK)
         code = cli_custody(args, "rewind", "%s on %s to seq:%" PRIu64 ", %" PRIu64 " blocks by the log", name,
                            source ? source : space->source, rewind->seq, plan.blocks);
-    if (code == CLI_OK && (rewind_verify(rewind, &err) < 0 || rewind_write(rewind, &err) < 0))
-        code = cli_fail(args, &err);
+    if (code == CLI_OK) code = verify_and_write(args, rewind, &mark, known);
     close(rewind->device);
     if (code == CLI_OK) report(args, name, rewind, &plan);
     return code;
@@ -176,7 +228,7 @@ static int run(int argc, char **argv)
 const struct cli_command cmd_rewind = {
     .name = "rewind",
     .group = "Put back",
-    .synopsis = "[--space NAME] --to TIME [--dry-run] [--skip-unknown]",
+    .synopsis = "[--space NAME] --to TIME [--dry-run] [--skip-unknown] [--assume-unchanged]",
     .summary = "put the recorded disk itself back to an instant, undoably",
     .example = "chronovisor rewind --store case1 --space disk:vda --to 2026-11-22T10:41:00Z --reason 'ransomware'",
     .options = options,

@@ -38,6 +38,23 @@ int device_open(const struct chv_space *space, const char *path, int flags, stru
     return fd;
 }
 
+const char *device_differs(const char *store_dir, const struct chv_space *space, int fd, struct mark *mark, bool *known)
+{
+    const char *why = NULL;
+    off_t end = lseek(fd, 0, SEEK_END);
+    /* A recorder that starts, writes or ends between the two looks is not a difference: look again. */
+    for (int attempt = 0; attempt < 3; attempt++) {
+        struct disk_stamp now;
+        bool crashed, same_boot;
+        *known = mark_load(store_dir, space->name, mark) > 0;
+        if (!*known) return NULL;
+        if (end < 0 || disk_stamp_fd(fd, (uint64_t)end, &now) < 0) return "it cannot be looked at";
+        why = mark_differs(mark, &now, &crashed, &same_boot);
+        if (!why) return NULL;
+    }
+    return why;
+}
+
 int device_pread(int fd, void *buf, size_t bytes, uint64_t offset, uint64_t size_bytes, struct chv_err *err)
 {
     uint8_t *p = buf;

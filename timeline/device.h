@@ -7,10 +7,16 @@
 #include <stdint.h>
 
 #include "chronovisor/store.h"
+#include "store/marks.h"
 
 /* Open the device of `space` (path: override or NULL) with these open(2) flags and check its size.
  * Returns a descriptor or -errno with a line that says what to do. */
 int device_open(const struct chv_space *space, const char *path, int flags, struct chv_err *err);
+
+/* Is the device what recording left, or what is being recorded, as far as can be told (store/marks.h)? NULL, or why
+ * not; *mark gets what the store remembers of it, and *known whether it does. */
+const char *device_differs(const char *store_dir, const struct chv_space *space, int fd, struct mark *mark,
+                           bool *known);
 
 /* Read [offset, offset + bytes) of a device recorded with size_bytes; when its end is inside the
  * last sector, the rest of that sector is zeros. */

@@ -8,6 +8,7 @@ enum diff_kind {
     DIFF_DATA,    /* other content than before */
     DIFF_ZERO,    /* zeros now, and something else before */
     DIFF_UNKNOWN, /* at one of the instants the content is not known */
+    DIFF_RESIZED, /* the space had this part at one of the instants only */
 };
 
 struct diff_extent {
@@ -20,6 +21,7 @@ struct diff_totals {
     uint64_t extents;
     uint64_t changed_blocks, changed_bytes;
     uint64_t unknown_blocks, unknown_bytes;
+    uint64_t resized_bytes;
     uint64_t rewritten_blocks; /* recorded in between, and the content is the same: not in any extent */
 };
 

@@ -11,7 +11,10 @@ int pair_walk_init(struct pair_walk *walk, const struct chv_store *store, const 
     uint32_t block_bytes = chv_store_block_bytes(store);
     uint16_t entropy;
     memset(walk, 0, sizeof *walk);
-    walk->end = (space->size_bytes + block_bytes - 1) / block_bytes;
+    struct chv_space a, b;
+    chv_store_space_as_of(store, space, seq_a, &a);
+    chv_store_space_as_of(store, space, seq_b, &b);
+    walk->end = ((a.size_bytes < b.size_bytes ? a.size_bytes : b.size_bytes) + block_bytes - 1) / block_bytes;
     chv_digest_blocks(zeros, block_bytes, 1, &walk->zero_hash, &entropy);
     int r = chv_map_open(store, space->id, 0, walk->end, seq_a, &walk->map_a, err);
     if (r < 0) return r;

@@ -26,7 +26,7 @@ struct pair_walk {
     uint8_t zero_hash[CHV_HASH_BYTES];
 };
 
-/* Walk the whole space as of seq_a and seq_b. Holds two maps open on the store. */
+/* Walk what the space has as of both seq_a and seq_b (it may have been resized). Holds two maps open on the store. */
 int pair_walk_init(struct pair_walk *walk, const struct chv_store *store, const struct chv_space *space, uint64_t seq_a,
                    uint64_t seq_b, struct chv_err *err);
 /* 1 with *out filled, 0 at the end, or -errno. */

@@ -21,7 +21,13 @@ int rewind_plan(const struct chv_store *store, const struct chv_space *space, ui
     chv_store_info(store, &info);
     struct pair_walk walk;
     struct pair pair;
+    struct chv_space then;
     memset(plan, 0, sizeof *plan);
+    chv_store_space_as_of(store, space, seq, &then);
+    if (then.size_bytes != space->size_bytes)
+        return chv_err_set(err, EFBIG,
+                           "%s had %llu bytes then and has %llu now; a rewind does not resize: restore it instead",
+                           space->name, (unsigned long long)then.size_bytes, (unsigned long long)space->size_bytes);
     int r = pair_walk_init(&walk, store, space, seq, info.last_seq, err);
     if (r < 0) return r;
     while ((r = pair_walk_next(&walk, &pair, err)) > 0) {

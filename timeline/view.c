@@ -23,6 +23,29 @@ static int out_of_memory(struct chv_err *err)
     return chv_err_set(err, ENOMEM, "out of memory");
 }
 
+/* A device that is gone, or changed behind the recording's back, only matters to the blocks that come from it;
+ * one that was named must be there, and is believed. */
+static int open_device(struct chv_view *view, const struct chv_space *space, const struct chv_view_options *options)
+{
+    struct mark mark;
+    bool known;
+    view->device = device_open(space, options->source, O_RDONLY, &view->device_err);
+    if (view->device < 0) {
+        int r = options->source ? view->device : 0;
+        view->device = -1;
+        return r;
+    }
+    if (options->source || options->assume_unchanged) return 0;
+    const char *why = device_differs(chv_store_dir(view->store), space, view->device, &mark, &known);
+    if (!why) return 0;
+    chv_err_set(&view->device_err, ESTALE,
+                "%s is not what recording left: %s; --assume-unchanged believes it, --source PATH names another",
+                space->source, why);
+    close(view->device);
+    view->device = -1;
+    return 0;
+}
+
 int chv_view_open(struct chv_store *store, const struct chv_space *space, uint64_t seq,
                   const struct chv_view_options *options, struct chv_view **out, struct chv_err *err)
 {
@@ -59,12 +82,9 @@ int chv_view_open(struct chv_store *store, const struct chv_space *space, uint64
         goto err_live;
     }
     if (view->space.rest == CHV_REST_SOURCE) {
-        /* A device that is gone only matters to the blocks that come from it; one that was named must be there. */
-        view->device = device_open(space, options->source, O_RDONLY, &view->device_err);
-        if (view->device < 0 && options->source) {
+        r = open_device(view, space, options);
+        if (r < 0) {
             if (err) *err = view->device_err;
-            r = -view->device_err.code;
-            view->device = -1;
             goto err_cache;
         }
     }

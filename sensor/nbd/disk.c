@@ -86,26 +86,9 @@ void disk_close(struct disk *d)
     *d = (struct disk){.fd = -1};
 }
 
-static uint64_t to_ns(struct timespec t)
-{
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 int disk_stamp(const struct disk *d, struct disk_stamp *out)
 {
-    struct stat st;
-    if (fstat(d->fd, &st) < 0) return -errno;
-    *out = (struct disk_stamp){.size_bytes = d->size_bytes, .inode = st.st_ino};
-    if (d->is_device) {
-        /* a device node's times say nothing of its content, and its inode changes with every boot */
-        out->device = st.st_rdev;
-        out->inode = 0;
-    } else {
-        out->size_bytes = (uint64_t)st.st_size;
-        out->mtime_ns = to_ns(st.st_mtim);
-        out->ctime_ns = to_ns(st.st_ctim);
-    }
-    return 0;
+    return disk_stamp_fd(d->fd, d->size_bytes, out);
 }
 
 int disk_pread(const struct disk *d, void *buf, uint64_t bytes, uint64_t offset)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "chronovisor/err.h"
+#include "store/marks.h"
 
 struct disk {
     int fd;
@@ -14,13 +15,6 @@ struct disk {
     bool is_device; /* a block device; else a regular file */
     bool can_punch; /* holes can be made, fast, and read back as zeros */
     bool can_seek;  /* holes can be told from data */
-};
-
-/* What stat says of it; compared to notice a change while nobody was recording. */
-struct disk_stamp {
-    uint64_t size_bytes, mtime_ns, ctime_ns;
-    uint64_t device; /* devices only */
-    uint64_t inode;  /* files only */
 };
 
 int disk_open(const char *path, struct disk *disk, struct chv_err *err);

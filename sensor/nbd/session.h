@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "sensor/nbd/capture.h"
-#include "sensor/nbd/marks.h"
+#include "store/marks.h"
 
 #define SESSION_DISKS_MAX 16
 

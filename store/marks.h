@@ -1,16 +1,25 @@
 /* STORE/disks.json: how each recorded disk looked when the recorder last had it in hand, to notice
  * that it changed while nobody was recording. Derived: without it a disk must be resynchronised. */
-#ifndef CHV_SENSOR_MARKS_H
-#define CHV_SENSOR_MARKS_H
+#ifndef CHV_STORE_MARKS_H
+#define CHV_STORE_MARKS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "abi/event.h"
-#include "sensor/nbd/disk.h"
+#include "chronovisor/err.h"
 
 #define MARK_BOOT_BYTES 40
+
+/* What stat says of a disk; compared to notice a change while nobody was recording. */
+struct disk_stamp {
+    uint64_t size_bytes, mtime_ns, ctime_ns;
+    uint64_t device; /* devices only */
+    uint64_t inode;  /* files only */
+};
+/* Of a file or block device of this size. 0 or -errno. */
+int disk_stamp_fd(int fd, uint64_t device_bytes, struct disk_stamp *out);
 
 struct mark {
     char space[CHV_SPACE_NAME_BYTES + 1];

@@ -1,10 +1,11 @@
-#include "sensor/nbd/marks.h"
+#include "store/marks.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/io.h"
 
@@ -13,6 +14,25 @@
 /* After a crash: a disk changed this much later than the last mark was changed by somebody else. Marks follow
  * changes within seconds. */
 #define CRASH_SLACK_NS (60 * UINT64_C(1000000000))
+
+static uint64_t to_ns(struct timespec t)
+{
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int disk_stamp_fd(int fd, uint64_t device_bytes, struct disk_stamp *out)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0) return -errno;
+    if (S_ISBLK(st.st_mode)) /* a node's times say nothing of its content, and its inode changes with every boot */
+        *out = (struct disk_stamp){.size_bytes = device_bytes, .device = st.st_rdev};
+    else
+        *out = (struct disk_stamp){.size_bytes = (uint64_t)st.st_size,
+                                   .mtime_ns = to_ns(st.st_mtim),
+                                   .ctime_ns = to_ns(st.st_ctim),
+                                   .inode = st.st_ino};
+    return 0;
+}
 
 void mark_boot(char boot[MARK_BOOT_BYTES])
 {
