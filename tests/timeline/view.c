@@ -6,6 +6,8 @@
 #include <fcntl.h>
 
 #include "tests/timeline/world.h"
+#include "timeline/diff.h"
+#include "timeline/rewind.h"
 
 /* Read [offset, offset + bytes) and compare with the image. */
 static void same(struct chv_view *view, const uint8_t *image, uint64_t offset, size_t bytes)
@@ -214,6 +216,48 @@ static void wrong_devices(void)
     world_fini(&w);
 }
 
+static int collect(void *arg, const struct diff_extent *e)
+{
+    struct diff_extent *all = arg;
+    while (all->blocks) all++;
+    *all = *e;
+    return 0;
+}
+
+/* A space that shrinks keeps its past; what it lost is told by diff, and cannot be rewound. */
+static void resized(void)
+{
+    struct world w;
+    struct chv_err err;
+    world_init(&w, 4096, 40 * 4096, CHV_REST_ZERO, 19);
+    uint8_t data[2 * 4096], image[40 * 4096] = {0};
+    world_random_fill(&w, data, sizeof data);
+    memcpy(image + 35 * 4096, data, sizeof data);
+    uint64_t before = world_write(&w, 35 * 8, 16, data);
+    CHECK_OK(chv_recorder_space(w.recorder, "disk:t", 30 * 4096, CHV_REST_ZERO, w.device_path, &w.space, &err), err);
+    uint64_t after = world_write(&w, 8, 8, data);
+    struct chv_store *store;
+    struct chv_view *view = world_view(&w, before, NULL, &store);
+    CHECK(chv_view_size_bytes(view) == sizeof image);
+    same(view, image, 0, sizeof image);
+    chv_view_close(view);
+    CHECK_OK(chv_view_open(store, chv_store_space(store, 0), after, NULL, &view, &err), err);
+    CHECK(chv_view_size_bytes(view) == 30 * 4096);
+    fails(view, 29 * 4096, 4097, EINVAL, "not inside");
+    chv_view_close(view);
+    struct diff_extent extents[8] = {0};
+    struct diff_totals totals;
+    CHECK_OK(diff_run(store, chv_store_space(store, 0), before, after, collect, extents, &totals, &err), err);
+    CHECK(totals.extents == 2 && totals.resized_bytes == 10 * 4096);
+    CHECK(extents[0].first_block == 1 && extents[0].blocks == 1 && extents[0].kind == DIFF_DATA);
+    CHECK(extents[1].offset == 30 * 4096 && extents[1].bytes == 10 * 4096 && extents[1].kind == DIFF_RESIZED);
+    struct rewind_plan plan;
+    CHECK(rewind_plan(store, chv_store_space(store, 0), before, &plan, &err) == -EFBIG);
+    CHECK_OK(rewind_plan(store, chv_store_space(store, 0), after, &plan, &err), err);
+    chv_store_close(store);
+    world_fini(&w);
+}
+
 int main(void)
 {
     states(4096);
@@ -222,5 +266,6 @@ int main(void)
     other_rests(CHV_REST_ZERO);
     other_rests(CHV_REST_UNKNOWN);
     wrong_devices();
+    resized();
     return 0;
 }
