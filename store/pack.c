@@ -12,6 +12,7 @@
 #include "store/sha.h"
 
 #define BLOCK_MAX 4096u
+#define WRITE_BEHIND_BYTES (2u << 20)
 #define RECORD_MAX (sizeof(struct pack_record) + BLOCK_MAX)
 #define SCAN_BYTES (1u << 20)
 
@@ -239,6 +240,12 @@ int pack_flush(struct pack_writer *w, struct chv_err *err)
     if (r < 0) return fail(w, r, err);
     w->bytes += w->used;
     w->used = 0;
+    /* So that the sync of the next commit finds little left to wait for. */
+    if (w->begun > w->bytes) w->begun = 0;
+    if (w->io->write_behind && w->bytes - w->begun >= WRITE_BEHIND_BYTES) {
+        w->io->write_behind(w->io, w->fd, w->bytes - w->begun, w->begun);
+        w->begun = w->bytes;
+    }
     return 0;
 }
 

@@ -58,6 +58,7 @@ struct pack_writer {
     int fd;
     uint64_t max_bytes;     /* a pack that has as much is full; 0: PACK_MAX_BYTES */
     uint64_t number, bytes; /* bytes: of the file, written */
+    uint64_t begun;         /* up to here the kernel was told to write already */
     uint8_t *buffer;        /* records not yet written */
     size_t used, room;
 };
