@@ -21,6 +21,7 @@ struct files_fs {
     struct chv_err read_err; /* of the first failed read of the current request */
     bool read_failed;
     pid_t pid;               /* 0: no worker */
+    unsigned reopened;
     int socket;
     void *window;
     unsigned char *payload;  /* WIRE_MAX_PAYLOAD bytes */
@@ -226,17 +227,32 @@ static int exchange(struct files_fs *fs, uint32_t type, const void *a, size_t a_
     }
 }
 
-/* A worker with the file system open, started again if the last one broke off. */
-static int ready(struct files_fs *fs, struct chv_err *err)
+/* libtsk leaks a little on damaged file systems. */
+#define REOPENS_PER_WORKER 256u
+
+static int worker_open_fs(struct files_fs *fs, struct chv_err *err)
 {
-    if (fs->pid != 0) return 0;
     struct wire_open options = {.partition = fs->options.partition, .in_place = fs->options.in_place,
                                 .no_orphans = fs->options.no_orphans, .exact_reads = fs->options.exact_reads};
     struct sink sink = {.info = &fs->info};
-    int r = worker_start(fs, err);
-    if (r == 0) r = exchange(fs, WIRE_OPEN, &options, sizeof options, NULL, 0, &sink, err);
-    if (r < 0) worker_end(fs);
-    return r;
+    if (fs->pid == 0) {
+        int r = worker_start(fs, err);
+        if (r < 0) return r;
+        fs->reopened = 0;
+    }
+    return exchange(fs, WIRE_OPEN, &options, sizeof options, NULL, 0, &sink, err);
+}
+
+/* A worker with the file system open, started again if the last one broke off. */
+static int ready(struct files_fs *fs, struct chv_err *err)
+{
+    return fs->pid != 0 ? 0 : worker_open_fs(fs, err);
+}
+
+int files_reopen(struct files_fs *fs, struct chv_err *err)
+{
+    if (++fs->reopened > REOPENS_PER_WORKER) worker_end(fs);
+    return worker_open_fs(fs, err);
 }
 
 /* NULL with `err` filled */

@@ -55,6 +55,9 @@ struct files_info {
 int files_open(const struct files_image *image, const struct files_options *options, struct files_fs **out,
                struct chv_err *err);
 void files_close(struct files_fs *fs);
+/* The image holds something else now, of the same size: open the file system in it anew. Cheaper than
+ * files_open. After an error only files_reopen and files_close make sense. */
+int files_reopen(struct files_fs *fs, struct chv_err *err);
 const struct files_info *files_fs_info(const struct files_fs *fs);
 
 struct files_volume {

@@ -31,6 +31,8 @@ struct history {
     struct files_history_stats *stats;
     struct files_deps *deps;
     struct chv_view *view;
+    struct files_fs *fs;       /* kept from instant to instant */
+    uint64_t fs_size_bytes;
     unsigned tracing;          /* FILES_DEP_…, or 0 */
     uint64_t content_until;    /* the content last read holds until this seq */
     bool ever_there;
@@ -133,32 +135,42 @@ static char *renamed_to(struct history *h, struct files_fs *fs, const struct sta
     return search.found;
 }
 
+/* The file system in h->view. A worker that is there already is told to look again. */
+static int open_fs(struct history *h, struct chv_err *err)
+{
+    struct files_image image = {.pread = traced_pread, .arg = h, .size_bytes = chv_view_size_bytes(h->view)};
+    struct files_options options = h->options->files;
+    options.exact_reads = true;
+    if (h->fs && h->fs_size_bytes == image.size_bytes) return files_reopen(h->fs, err);
+    files_close(h->fs);
+    h->fs = NULL;
+    h->fs_size_bytes = image.size_bytes;
+    return files_open(&image, &options, &h->fs, err);
+}
+
 /* Look at the path as of `seq`. */
 static int state_at(struct history *h, uint64_t seq, const struct state *before, struct state *now, char **other_path,
                     struct chv_err *err)
 {
-    struct files_fs *fs = NULL;
-    struct files_options options = h->options->files;
     struct chv_err fault = {0};
-    options.exact_reads = true;
     *now = (struct state){0};
     int r = chv_view_open(h->store, h->space, seq, &h->options->view, &h->view, err);
     if (r < 0) return r;
-    struct files_image image = {.pread = traced_pread, .arg = h, .size_bytes = chv_view_size_bytes(h->view)};
     files_deps_forget(h->deps, FILES_DEP_METADATA);
     h->tracing = FILES_DEP_METADATA;
     h->stats->instants++;
-    r = files_open(&image, &options, &fs, &fault);
-    if (r == 0) r = files_stat(fs, h->path, state_keep, now, &fault);
+    r = open_fs(h, &fault);
+    bool opened = r == 0;
+    if (r == 0) r = files_stat(h->fs, h->path, state_keep, now, &fault);
     h->tracing = 0;
     if (r == 0 && now->entry.flags & (FILES_NAME_DELETED | FILES_META_DELETED)) r = -ENOENT;
     if (r == 0) {
         now->what = STATE_PRESENT;
-        if (now->entry.type == 'r') r = state_content(h, fs, now, before, seq);
+        if (now->entry.type == 'r') r = state_content(h, h->fs, now, before, seq);
         if (r < 0) chv_err_set(&fault, -r, "%s", strerror(-r));
     } else if (r == -ENOENT) {
         state_fini(now);
-        if (fs && before->what == STATE_PRESENT) *other_path = renamed_to(h, fs, before);
+        if (opened && before->what == STATE_PRESENT) *other_path = renamed_to(h, h->fs, before);
         r = 0;
     } else if (r == -EIO || r == -EPROTO) {
         state_fini(now);
@@ -166,7 +178,6 @@ static int state_at(struct history *h, uint64_t seq, const struct state *before,
         snprintf(now->reason, sizeof now->reason, "%.250s", fault.text);
         r = 0;
     }
-    files_close(fs);
     chv_view_close(h->view);
     h->view = NULL;
     if (r < 0) *err = fault;
@@ -299,5 +310,6 @@ int files_history(struct chv_store *store, const struct chv_space *space, const 
     r = follow(&h, first, last, options->limit ? options->limit : 10000, err);
     h.stats->blocks = files_deps_count(h.deps);
     files_deps_free(h.deps);
+    files_close(h.fs);
     return r;
 }

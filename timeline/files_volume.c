@@ -139,6 +139,13 @@ int worker_open(struct worker *w, const struct wire_open *options)
     struct volume_list list;
     size_t chosen = 0;
     w->options = *options;
+    /* Nothing from before holds any more: this may be another instant. */
+    memset(w->page_of, 0, sizeof w->page_of);
+    if (w->fs) tsk_fs_close(w->fs);
+    w->fs = NULL;
+    free(w->overlay);
+    w->overlay = NULL;
+    w->overlay_count = 0;
     int r = volumes_find(w, &list);
     if (r == 0) r = volume_choose(w, &list, options->partition, &chosen);
     if (r < 0) goto out;
