@@ -71,11 +71,6 @@ static int real_close(const struct io *io, int fd)
     return close(fd) < 0 ? -errno : 0;
 }
 
-static void real_write_behind(const struct io *io, int fd, uint64_t bytes, uint64_t offset)
-{
-    sync_file_range(fd, (off_t)offset, (off_t)bytes, SYNC_FILE_RANGE_WRITE);
-}
-
 const struct io io_real = {
     .open = real_open,
     .pwrite = real_pwrite,
@@ -85,7 +80,6 @@ const struct io io_real = {
     .rename = real_rename,
     .unlink = real_unlink,
     .close = real_close,
-    .write_behind = real_write_behind,
 };
 
 int io_pread_full(int fd, void *buf, size_t bytes, uint64_t offset)

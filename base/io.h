@@ -17,8 +17,6 @@ struct io {
     int (*rename)(const struct io *io, const char *from, const char *to);
     int (*unlink)(const struct io *io, const char *path);
     int (*close)(const struct io *io, int fd);
-    /* A hint, may be NULL: this range will be synced soon, begin to write it. Promises nothing. */
-    void (*write_behind)(const struct io *io, int fd, uint64_t bytes, uint64_t offset);
 };
 
 extern const struct io io_real;

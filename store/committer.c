@@ -16,13 +16,19 @@ int committer_next_segment(struct chv_recorder *rec, struct chv_err *err)
     return segment_create(&rec->segment, rec->segment.number + 1, rec->seq + 1, 0, rec->prev_digest, err);
 }
 
+/* Events are nothing to anybody before a COMMIT covers them: their blocks may still be in memory. */
+static int write_events(struct chv_recorder *rec, struct chv_err *err)
+{
+    if (rec->event_written == rec->event_count) return 0;
+    int r = segment_append(&rec->segment, rec->events + rec->event_written, rec->event_count - rec->event_written, err);
+    if (r == 0) rec->event_written = rec->event_count;
+    return r;
+}
+
 static int write_out(struct chv_recorder *rec, struct chv_err *err)
 {
     int r = pack_flush(&rec->pack, err);
-    if (r < 0 || rec->event_written == rec->event_count) return r;
-    r = segment_append(&rec->segment, rec->events + rec->event_written, rec->event_count - rec->event_written, err);
-    if (r == 0) rec->event_written = rec->event_count;
-    return r;
+    return r < 0 ? r : write_events(rec, err);
 }
 
 static struct chv_event *new_event(struct chv_recorder *rec, uint8_t op, uint64_t time_ns)
@@ -204,7 +210,8 @@ static int process(struct chv_recorder *rec, uint64_t n, struct chv_recorder_sta
     int r = 0;
     for (uint64_t i = 0; r == 0 && i < n; i++)
         r = log_slot(rec, queue_slot(&rec->queue, rec->next + i), rec->next + i, stats, err);
-    return r < 0 ? r : write_out(rec, err);
+    if (r == 0) r = pack_drain(&rec->pack, err);
+    return r < 0 ? r : write_events(rec, err);
 }
 
 static void add_stats(struct chv_recorder_stats *to, const struct chv_recorder_stats *from)

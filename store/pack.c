@@ -8,11 +8,9 @@
 #include <unistd.h>
 #include <zstd.h>
 
-#include "base/clock.h"
 #include "store/sha.h"
 
 #define BLOCK_MAX 4096u
-#define WRITE_BEHIND_BYTES (2u << 20)
 #define RECORD_MAX (sizeof(struct pack_record) + BLOCK_MAX)
 #define SCAN_BYTES (1u << 20)
 
@@ -159,117 +157,4 @@ int pack_scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_t 
     free(window);
     close(fd);
     return r;
-}
-
-/* --- writing -------------------------------------------------------------------------------- */
-
-static int fail(const struct pack_writer *w, int r, struct chv_err *err)
-{
-    char path[STORE_PATH_BYTES];
-    meta_pack_path(w->meta, w->number, path);
-    return chv_err_set(err, -r, "%s: %s", path, strerror(-r));
-}
-
-int pack_create(struct pack_writer *w, uint64_t number, struct chv_err *err)
-{
-    char path[STORE_PATH_BYTES], dir[STORE_PATH_BYTES];
-    struct pack_header header = {.version = CHV_FORMAT_VERSION, .header_bytes = sizeof header, .number = number,
-                                 .created_ns = clock_now_ns()};
-    memcpy(header.magic, PACK_MAGIC, 8);
-    memcpy(header.uuid, w->meta->uuid, 16);
-    w->number = number;
-    w->bytes = sizeof header;
-    w->used = 0;
-    meta_pack_path(w->meta, number, path);
-    meta_path(w->meta, "packs", dir);
-    w->fd = w->io->open(w->io, path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    if (w->fd < 0) return fail(w, w->fd, err);
-    int r = w->io->pwrite(w->io, w->fd, &header, sizeof header, 0);
-    if (r == 0) r = w->io->datasync(w->io, w->fd);
-    if (r == 0) r = w->io->sync_dir(w->io, dir);
-    if (r < 0) {
-        w->io->close(w->io, w->fd);
-        w->fd = -1;
-        return fail(w, r, err);
-    }
-    return 0;
-}
-
-int pack_resume(struct pack_writer *w, uint64_t number, uint64_t bytes, struct chv_err *err)
-{
-    char path[STORE_PATH_BYTES];
-    w->number = number;
-    w->bytes = bytes;
-    w->used = 0;
-    meta_pack_path(w->meta, number, path);
-    w->fd = w->io->open(w->io, path, O_RDWR, 0600);
-    if (w->fd < 0) return fail(w, w->fd, err);
-    int r = w->io->truncate(w->io, w->fd, bytes);
-    if (r == 0) r = w->io->datasync(w->io, w->fd);
-    if (r < 0) {
-        w->io->close(w->io, w->fd);
-        w->fd = -1;
-        return fail(w, r, err);
-    }
-    return 0;
-}
-
-int pack_add(struct pack_writer *w, const uint8_t hash[32], uint8_t codec, const void *stored, uint32_t stored_bytes,
-             pack_loc *loc, struct chv_err *err)
-{
-    if (w->used + RECORD_MAX > w->room) {
-        size_t room = w->room ? 2 * w->room : 1 << 20;
-        uint8_t *grown = realloc(w->buffer, room);
-        if (!grown) return fail(w, -ENOMEM, err);
-        w->buffer = grown;
-        w->room = room;
-    }
-    struct pack_record rec = {.stored_bytes = stored_bytes, .raw_bytes = (uint16_t)w->meta->block_bytes, .codec = codec};
-    memcpy(rec.hash, hash, 32);
-    *loc = pack_loc_make(w->number, w->bytes + w->used);
-    memcpy(w->buffer + w->used, &rec, sizeof rec);
-    memcpy(w->buffer + w->used + sizeof rec, stored, stored_bytes);
-    w->used += sizeof rec + stored_bytes;
-    return 0;
-}
-
-int pack_flush(struct pack_writer *w, struct chv_err *err)
-{
-    if (w->used == 0) return 0;
-    int r = w->io->pwrite(w->io, w->fd, w->buffer, w->used, w->bytes);
-    if (r < 0) return fail(w, r, err);
-    w->bytes += w->used;
-    w->used = 0;
-    /* So that the sync of the next commit finds little left to wait for. */
-    if (w->begun > w->bytes) w->begun = 0;
-    if (w->io->write_behind && w->bytes - w->begun >= WRITE_BEHIND_BYTES) {
-        w->io->write_behind(w->io, w->fd, w->bytes - w->begun, w->begun);
-        w->begun = w->bytes;
-    }
-    return 0;
-}
-
-bool pack_full(const struct pack_writer *w)
-{
-    return w->bytes + w->used >= (w->max_bytes ? w->max_bytes : PACK_MAX_BYTES);
-}
-
-int pack_seal(struct pack_writer *w, struct chv_err *err)
-{
-    int r = pack_flush(w, err);
-    if (r < 0) return r;
-    r = w->io->datasync(w->io, w->fd);
-    if (r == 0 && fchmod(w->fd, 0400) < 0) r = -errno;
-    int closed = w->io->close(w->io, w->fd);
-    w->fd = -1;
-    if (r == 0) r = closed;
-    return r < 0 ? fail(w, r, err) : 0;
-}
-
-void pack_writer_fini(struct pack_writer *w)
-{
-    if (w->fd >= 0) w->io->close(w->io, w->fd);
-    free(w->buffer);
-    w->buffer = NULL;
-    w->fd = -1;
 }

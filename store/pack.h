@@ -58,16 +58,19 @@ struct pack_writer {
     int fd;
     uint64_t max_bytes;     /* a pack that has as much is full; 0: PACK_MAX_BYTES */
     uint64_t number, bytes; /* bytes: of the file, written */
-    uint64_t begun;         /* up to here the kernel was told to write already */
-    uint8_t *buffer;        /* records not yet written */
+    uint64_t base;          /* place in the file of the buffer's first byte, a multiple of 4096, <= bytes */
+    uint8_t *buffer;        /* what the file's last, partial block holds, then records not yet written */
     size_t used, room;
+    bool direct, no_direct; /* the descriptor bypasses the page cache now; it cannot */
 };
 int pack_create(struct pack_writer *w, uint64_t number, struct chv_err *err);
 int pack_resume(struct pack_writer *w, uint64_t number, uint64_t bytes, struct chv_err *err);
-/* Add a record (buffered); *loc is where it will be. Grows the buffer; call pack_flush before events name it. */
+/* Add a record (buffered); *loc is where it will be. Grows the buffer; call pack_flush before a COMMIT covers it. */
 int pack_add(struct pack_writer *w, const uint8_t hash[32], uint8_t codec, const void *stored, uint32_t stored_bytes,
              pack_loc *loc, struct chv_err *err);
 int pack_flush(struct pack_writer *w, struct chv_err *err);
+/* Write most of what is buffered, when it is much: memory stays bounded between flushes. */
+int pack_drain(struct pack_writer *w, struct chv_err *err);
 bool pack_full(const struct pack_writer *w);
 /* Flush, sync, read-only, close. */
 int pack_seal(struct pack_writer *w, struct chv_err *err);
