@@ -174,6 +174,14 @@ static int serve_answer(struct files_fs *fs, const struct wire_header *h, const 
         if (sink->size_bytes) *sink->size_bytes = number;
         return 0;
     }
+    if (h->type == WIRE_TOUCHED && fs->options.touched && h->bytes % sizeof number == 0) {
+        for (size_t at = 0; at < h->bytes; at += sizeof number) {
+            memcpy(&number, fs->payload + at, sizeof number);
+            if (number > fs->image.size_bytes / 4096) return -EPROTO;
+            fs->options.touched(fs->options.touched_arg, number);
+        }
+        return 0;
+    }
     if (h->type == WIRE_VOLUME && sink->volume && h->bytes == sizeof(struct files_volume)) {
         struct files_volume v;
         memcpy(&v, fs->payload, sizeof v);
@@ -230,29 +238,30 @@ static int exchange(struct files_fs *fs, uint32_t type, const void *a, size_t a_
 /* libtsk leaks a little on damaged file systems. */
 #define REOPENS_PER_WORKER 256u
 
-static int worker_open_fs(struct files_fs *fs, struct chv_err *err)
+static int worker_open_fs(struct files_fs *fs, const uint64_t *changed, size_t count, struct chv_err *err)
 {
     struct wire_open options = {.partition = fs->options.partition, .in_place = fs->options.in_place,
-                                .no_orphans = fs->options.no_orphans, .exact_reads = fs->options.exact_reads};
+                                .no_orphans = fs->options.no_orphans, .trace = fs->options.touched != NULL};
     struct sink sink = {.info = &fs->info};
     if (fs->pid == 0) {
         int r = worker_start(fs, err);
         if (r < 0) return r;
         fs->reopened = 0;
     }
-    return exchange(fs, WIRE_OPEN, &options, sizeof options, NULL, 0, &sink, err);
+    return exchange(fs, WIRE_OPEN, &options, sizeof options, changed, count * sizeof *changed, &sink, err);
 }
 
 /* A worker with the file system open, started again if the last one broke off. */
 static int ready(struct files_fs *fs, struct chv_err *err)
 {
-    return fs->pid != 0 ? 0 : worker_open_fs(fs, err);
+    return fs->pid != 0 ? 0 : worker_open_fs(fs, NULL, 0, err);
 }
 
-int files_reopen(struct files_fs *fs, struct chv_err *err)
+int files_reopen(struct files_fs *fs, const uint64_t *changed, size_t count, struct chv_err *err)
 {
-    if (++fs->reopened > REOPENS_PER_WORKER) worker_end(fs);
-    return worker_open_fs(fs, err);
+    /* too many to name: a new worker knows none of them */
+    if (++fs->reopened > REOPENS_PER_WORKER || count > 1000000) worker_end(fs);
+    return fs->pid != 0 ? worker_open_fs(fs, changed, count, err) : worker_open_fs(fs, NULL, 0, err);
 }
 
 /* NULL with `err` filled */

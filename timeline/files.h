@@ -33,7 +33,10 @@ struct files_options {
     uint32_t partition; /* as files_volumes numbers them; 0: the only file system there is */
     bool in_place;      /* do not replay an ext3/4 journal: metadata as the blocks in place have it */
     bool no_orphans;    /* do not look for deleted files without a name (a walk over all metadata) */
-    bool exact_reads;   /* never read ahead: pread then sees just the 4 KiB pages the answers depend on */
+    /* Called with the number of each 4 KiB page of the image that an answer depends on (NULL: nobody asks). Every page
+     * once a request and once more for each files_open or files_reopen; nothing is read ahead then. */
+    void (*touched)(void *arg, uint64_t page);
+    void *touched_arg;
     uint32_t stall_seconds; /* give up when the parser neither reads nor answers for so long; 0: 120 */
 };
 
@@ -55,9 +58,10 @@ struct files_info {
 int files_open(const struct files_image *image, const struct files_options *options, struct files_fs **out,
                struct chv_err *err);
 void files_close(struct files_fs *fs);
-/* The image holds something else now, of the same size: open the file system in it anew. Cheaper than
- * files_open. After an error only files_reopen and files_close make sense. */
-int files_reopen(struct files_fs *fs, struct chv_err *err);
+/* The image, of the same size, holds something else now in `changed` (pages of 4 KiB): open the file system in it
+ * anew, asking only for pages that changed or were not read yet. After an error only files_reopen and files_close
+ * make sense. */
+int files_reopen(struct files_fs *fs, const uint64_t *changed, size_t count, struct chv_err *err);
 const struct files_info *files_fs_info(const struct files_fs *fs);
 
 struct files_volume {

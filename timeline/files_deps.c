@@ -99,9 +99,22 @@ int files_deps_next(struct files_deps *d, const struct chv_store *store, uint16_
     return 0;
 }
 
+int files_deps_changed(const struct files_deps *d, uint64_t seq, unsigned kinds, uint32_t block_bytes, uint64_t **pages, size_t *count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < d->size; i++) n += d->table[i].kinds & kinds && d->table[i].next <= seq;
+    *count = 0;
+    *pages = malloc((n + 1) * sizeof **pages);
+    if (!*pages) return -ENOMEM;
+    for (size_t i = 0; i < d->size; i++)
+        if (d->table[i].kinds & kinds && d->table[i].next <= seq)
+            (*pages)[(*count)++] = (d->table[i].block - 1) * block_bytes / 4096;
+    return 0;
+}
+
 size_t files_deps_count(const struct files_deps *d)
 {
     size_t n = 0;
-    for (size_t i = 0; i < d->size; i++) n += d->table[i].kinds != 0;
+    for (size_t i = 0; i < d->size; i++) n += (d->table[i].kinds & (FILES_DEP_METADATA | FILES_DEP_CONTENT)) != 0;
     return n;
 }

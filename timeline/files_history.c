@@ -34,6 +34,7 @@ struct history {
     struct files_fs *fs;       /* kept from instant to instant */
     uint64_t fs_size_bytes;
     unsigned tracing;          /* FILES_DEP_…, or 0 */
+    int deps_fault;            /* -errno of a block that could not be followed */
     uint64_t content_until;    /* the content last read holds until this seq */
     bool ever_there;
 };
@@ -45,16 +46,19 @@ static void state_fini(struct state *s)
     *s = (struct state){0};
 }
 
-static int traced_pread(void *arg, void *buf, size_t bytes, uint64_t offset, struct chv_err *err)
+/* The worker used this page: whatever is being asked depends on it. */
+static void touched(void *arg, uint64_t page)
 {
     struct history *h = arg;
-    if (h->tracing) {
-        uint32_t block_bytes = chv_store_block_bytes(h->store);
-        for (uint64_t b = offset / block_bytes; b <= (offset + bytes - 1) / block_bytes; b++) {
-            int r = files_deps_add(h->deps, b, h->tracing);
-            if (r < 0) return chv_err_set(err, -r, "more blocks than can be followed");
-        }
-    }
+    uint32_t block_bytes = chv_store_block_bytes(h->store);
+    uint64_t first = page * 4096 / block_bytes;
+    for (uint64_t b = first; b < first + 4096 / block_bytes; b++)
+        if (h->deps_fault == 0) h->deps_fault = files_deps_add(h->deps, b, h->tracing | FILES_DEP_CACHED);
+}
+
+static int history_pread(void *arg, void *buf, size_t bytes, uint64_t offset, struct chv_err *err)
+{
+    struct history *h = arg;
     return chv_view_pread(h->view, buf, bytes, offset, err);
 }
 
@@ -136,15 +140,25 @@ static char *renamed_to(struct history *h, struct files_fs *fs, const struct sta
 }
 
 /* The file system in h->view. A worker that is there already is told to look again. */
-static int open_fs(struct history *h, struct chv_err *err)
+static int open_fs(struct history *h, uint64_t seq, struct chv_err *err)
 {
-    struct files_image image = {.pread = traced_pread, .arg = h, .size_bytes = chv_view_size_bytes(h->view)};
+    struct files_image image = {.pread = history_pread, .arg = h, .size_bytes = chv_view_size_bytes(h->view)};
     struct files_options options = h->options->files;
-    options.exact_reads = true;
-    if (h->fs && h->fs_size_bytes == image.size_bytes) return files_reopen(h->fs, err);
+    options.touched = touched;
+    options.touched_arg = h;
+    if (h->fs && h->fs_size_bytes == image.size_bytes) {
+        uint64_t *pages;
+        size_t count;
+        int r = files_deps_changed(h->deps, seq, FILES_DEP_CACHED, chv_store_block_bytes(h->store), &pages, &count);
+        if (r < 0) return chv_err_set(err, ENOMEM, "out of memory");
+        r = files_reopen(h->fs, pages, count, err);
+        free(pages);
+        return r;
+    }
     files_close(h->fs);
     h->fs = NULL;
     h->fs_size_bytes = image.size_bytes;
+    files_deps_forget(h->deps, FILES_DEP_CACHED);
     return files_open(&image, &options, &h->fs, err);
 }
 
@@ -159,7 +173,7 @@ static int state_at(struct history *h, uint64_t seq, const struct state *before,
     files_deps_forget(h->deps, FILES_DEP_METADATA);
     h->tracing = FILES_DEP_METADATA;
     h->stats->instants++;
-    r = open_fs(h, &fault);
+    r = open_fs(h, seq, &fault);
     bool opened = r == 0;
     if (r == 0) r = files_stat(h->fs, h->path, state_keep, now, &fault);
     h->tracing = 0;
@@ -180,6 +194,7 @@ static int state_at(struct history *h, uint64_t seq, const struct state *before,
     }
     chv_view_close(h->view);
     h->view = NULL;
+    if (r == 0 && h->deps_fault < 0) r = chv_err_set(&fault, -h->deps_fault, "more blocks than can be followed");
     if (r < 0) *err = fault;
     return r;
 }
@@ -272,7 +287,10 @@ static int follow(struct history *h, uint64_t first, uint64_t last, uint64_t lim
         now = (struct state){0};
         if (r != 0 || seq >= last) break;
         uint64_t next;
-        r = files_deps_next(h->deps, h->store, h->space->id, seq, FILES_DEP_METADATA | FILES_DEP_CONTENT, &next, err);
+        /* the first also brings what is known about cached blocks up to this instant */
+        r = files_deps_next(h->deps, h->store, h->space->id, seq, FILES_DEP_CACHED, &next, err);
+        if (r == 0)
+            r = files_deps_next(h->deps, h->store, h->space->id, seq, FILES_DEP_METADATA | FILES_DEP_CONTENT, &next, err);
         if (r < 0 || next > last) break;
         if (h->stats->instants >= limit) {
             struct chv_event event = {0};

@@ -139,8 +139,7 @@ int worker_open(struct worker *w, const struct wire_open *options)
     struct volume_list list;
     size_t chosen = 0;
     w->options = *options;
-    /* Nothing from before holds any more: this may be another instant. */
-    memset(w->page_of, 0, sizeof w->page_of);
+    /* This may be another instant: what was made of the pages holds no more, only the pages themselves. */
     if (w->fs) tsk_fs_close(w->fs);
     w->fs = NULL;
     free(w->overlay);

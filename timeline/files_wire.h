@@ -12,7 +12,7 @@
 enum wire_type {
     /* caller to worker */
     WIRE_VOLUMES = 1,
-    WIRE_OPEN,   /* struct wire_open */
+    WIRE_OPEN,   /* struct wire_open, uint64_t page that changed… */
     WIRE_LIST,   /* struct wire_request, path */
     WIRE_STAT,   /* struct wire_request, path */
     WIRE_READ,   /* struct wire_request, path */
@@ -25,6 +25,7 @@ enum wire_type {
     WIRE_ENTRY,  /* struct wire_entry, path, link, runs */
     WIRE_DATA,   /* uint64_t offset, bytes */
     WIRE_SIZE,   /* uint64_t */
+    WIRE_TOUCHED, /* uint64_t page… */
     WIRE_DONE,   /* struct wire_done: the request is finished */
 };
 
@@ -34,7 +35,7 @@ struct wire_header {
 
 struct wire_open {
     uint32_t partition;
-    uint32_t in_place, no_orphans, exact_reads;
+    uint32_t in_place, no_orphans, trace;
 };
 
 struct wire_request {

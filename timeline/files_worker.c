@@ -52,6 +52,22 @@ static int worker_fill(struct worker *w, uint64_t offset, uint32_t bytes)
     return 0;
 }
 
+static void tell_touched(struct worker *w)
+{
+    if (w->touched_count > 0) worker_send(w, WIRE_TOUCHED, w->touched, w->touched_count * sizeof *w->touched, NULL, 0);
+    w->touched_count = 0;
+}
+
+/* The answer depends on this page; the caller may want to know. */
+static void touch(struct worker *w, uint64_t page)
+{
+    uint32_t *last = &w->touched_in[page % WORKER_PAGES];
+    if (*last == w->request) return;
+    *last = w->request;
+    w->touched[w->touched_count++] = page;
+    if (w->touched_count == sizeof w->touched / sizeof w->touched[0]) tell_touched(w);
+}
+
 int worker_image_read(struct worker *w, uint64_t offset, void *buf, size_t bytes)
 {
     char *out = buf;
@@ -61,9 +77,9 @@ int worker_image_read(struct worker *w, uint64_t offset, void *buf, size_t bytes
         if (n > bytes) n = bytes;
         if (w->page_of[slot] != page + 1) {
             /* Fetch what this request needs and is not there yet; more only while reading straight on, and
-             * never when the caller wants to see exactly the blocks that an answer depends on. */
+             * never when the caller wants to know what an answer depends on. */
             uint64_t end = (offset + bytes + WORKER_PAGE_BYTES - 1) / WORKER_PAGE_BYTES, last = page + 1;
-            if (!w->options.exact_reads && page == w->next_page) end = page + WIRE_WINDOW_BYTES / WORKER_PAGE_BYTES;
+            if (!w->options.trace && page == w->next_page) end = page + WIRE_WINDOW_BYTES / WORKER_PAGE_BYTES;
             if (end > (w->size_bytes + WORKER_PAGE_BYTES - 1) / WORKER_PAGE_BYTES)
                 end = (w->size_bytes + WORKER_PAGE_BYTES - 1) / WORKER_PAGE_BYTES;
             while (last < end && last - page < WIRE_WINDOW_BYTES / WORKER_PAGE_BYTES &&
@@ -72,14 +88,19 @@ int worker_image_read(struct worker *w, uint64_t offset, void *buf, size_t bytes
             w->next_page = last;
             uint64_t first_byte = page * WORKER_PAGE_BYTES, end_byte = last * WORKER_PAGE_BYTES;
             if (end_byte > w->size_bytes) end_byte = w->size_bytes;
-            if (worker_fill(w, first_byte, (uint32_t)(end_byte - first_byte)) < 0) return -EIO;
+            if (worker_fill(w, first_byte, (uint32_t)(end_byte - first_byte)) < 0) {
+                for (uint64_t p = page; p < last && w->options.trace; p++) touch(w, p);
+                return -EIO;
+            }
             memset((char *)w->window + (end_byte - first_byte), 0, last * WORKER_PAGE_BYTES - end_byte);
             for (uint64_t p = page; p < last; p++) {
                 memcpy(w->pages + p % WORKER_PAGES * WORKER_PAGE_BYTES,
                        (char *)w->window + (p - page) * WORKER_PAGE_BYTES, WORKER_PAGE_BYTES);
                 w->page_of[p % WORKER_PAGES] = p + 1;
+                w->touched_in[p % WORKER_PAGES] = 0;
             }
         }
+        if (w->options.trace) touch(w, page);
         memcpy(out, w->pages + slot * WORKER_PAGE_BYTES + at, n);
         out += n, offset += n, bytes -= n;
     }
@@ -153,10 +174,15 @@ static int worker_serve(struct worker *w, const struct wire_header *header, char
     const char *path = payload + sizeof request;
     w->text[0] = 0;
     w->failed = w->emitted = 0;
+    w->request++;
     tsk_error_reset();
     if (header->type == WIRE_VOLUMES) return worker_volumes(w);
-    if (header->type == WIRE_OPEN && header->bytes == sizeof w->options)
+    if (header->type == WIRE_OPEN && header->bytes >= sizeof w->options) {
+        const uint64_t *changed = (const uint64_t *)(const void *)(payload + sizeof w->options);
+        for (size_t i = 0; i < (header->bytes - sizeof w->options) / sizeof *changed; i++)
+            if (w->page_of[changed[i] % WORKER_PAGES] == changed[i] + 1) w->page_of[changed[i] % WORKER_PAGES] = 0;
         return worker_open(w, (const struct wire_open *)(const void *)payload);
+    }
     if (!w->fs) return worker_fail(w, EINVAL, "no file system is open");
     if (header->type == WIRE_OWNERS)
         return worker_owners(w, (const struct lba_range *)(const void *)payload, header->bytes / sizeof(struct lba_range));
@@ -188,6 +214,7 @@ _Noreturn void files_worker(int socket, void *window, uint64_t size_bytes)
         if (!payload || wire_receive(socket, payload, header.bytes, 0) < 0) _exit(0);
         struct wire_done done = {.result = worker_serve(w, &header, payload)};
         free(payload);
+        tell_touched(w);
         if (w->failed > 0 && (done.result >= 0 || done.result == -EPROTO || done.result == -ENOENT)) {
             /* What cannot be read must not pass for what is not there. */
             done.result = -EIO;

@@ -26,6 +26,10 @@ struct worker {
     uint64_t page_of[WORKER_PAGES]; /* page number + 1, 0: empty; direct-mapped */
     unsigned char *pages;
     uint64_t next_page;     /* after the last fetch */
+    uint32_t touched_in[WORKER_PAGES]; /* the request in which the page in this slot was last used */
+    uint32_t request;
+    uint64_t touched[1024]; /* pages used in this request and not told yet */
+    uint32_t touched_count;
     uint64_t failed;        /* reads the image refused since the request began */
     char failed_text[200];
     struct wire_open options;
