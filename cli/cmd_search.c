@@ -108,7 +108,7 @@ static const char *not_found_why(const struct request *q, const struct search_fe
 
 static int search_file(struct request *q, const char *path)
 {
-    struct chv_err err;
+    struct chv_err err = {0};
     struct search *search = search_new(q->store, &q->options);
     if (!search) return cli_failf(&q->args, "out of memory");
     struct search_feed_report report;
@@ -119,7 +119,7 @@ static int search_file(struct request *q, const char *path)
     if (r == 0) r = search_finish(search, &result, &err);
     cli_progress_end();
     int code = CLI_NOTHING;
-    if (r < 0) {
+    if (r < 0 || !result) {
         code = cli_fail(&q->args, &err);
     } else {
         q->print.subject = path;
@@ -192,7 +192,7 @@ static int search_list(struct request *q, const char *path)
     if (!in) return cli_failf(&q->args, "%s: %s", path, strerror(errno));
     struct hash_list *list = hash_list_new(in, is_stdin ? "standard input" : path, chv_store_block_bytes(q->store));
     struct list_state state = {.request = q};
-    struct list_report report;
+    struct list_report report = {0};
     struct chv_err err;
     int r = list ? search_hash_list(q->store, &q->options, list, list_found, &state, progress_bytes,
                                     "building the MD5 column", &report, &err)

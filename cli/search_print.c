@@ -153,8 +153,8 @@ static void json_runs(const struct search_print *p, const struct search_candidat
             continue;
         }
         printf("%s{\"file_offset\":%llu,\"lba\":%llu,\"sectors\":%llu}", shown++ ? "," : "",
-               (unsigned long long)(s->file_sector * CHV_SECTOR_BYTES), (unsigned long long)s->sector,
-               (unsigned long long)(blocks * unit));
+               (unsigned long long)s->file_sector * CHV_SECTOR_BYTES, (unsigned long long)s->sector,
+               (unsigned long long)blocks * unit);
     }
     printf("],\"runs_left_out\":%zu", left_out);
 }

@@ -10,13 +10,12 @@
 #define MD5_BYTES 16
 
 struct hash_entry {
-    bool has_sha256, has_md5;
-    uint8_t sha256[CHV_HASH_BYTES], md5[MD5_BYTES];
-    const char *name;  /* the file it was made from, or ""; borrowed until the next entry */
-    bool has_offset;   /* where in that file */
-    uint64_t offset;
-    bool too_short;    /* of fewer bytes than a block: cannot be found (see the README) */
     uint64_t line;
+    const char *name;  /* the file it was made from, or ""; borrowed until the next entry */
+    uint64_t offset;   /* where in that file, if has_offset */
+    uint8_t sha256[CHV_HASH_BYTES], md5[MD5_BYTES];
+    bool has_sha256, has_md5, has_offset;
+    bool too_short;    /* of fewer bytes than a block: cannot be found (see the README) */
 };
 
 struct hash_list;

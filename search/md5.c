@@ -245,15 +245,19 @@ static int index_build(struct md5_index *index, search_progress_fn *progress, vo
     /* after a prune the event that first stored a content may be gone while the content is not */
     bool all = index->info.pruned_before_seq > 0;
     struct chv_cursor *cursor = NULL;
+    const struct chv_event *events;
+    size_t count;
     if (mkdir(index->dir, 0777) < 0 && errno != EEXIST)
         return chv_err_set(err, errno, "%s: %s", index->dir, strerror(errno));
     b.entries = malloc(RUN_ENTRIES * sizeof *b.entries);
     b.block = malloc(index->info.block_bytes);
     b.seen = calloc(SEEN_SLOTS, sizeof *b.seen);
-    int r = b.entries && b.block && b.seen ? chv_cursor_open(index->store, b.first_seq, last, &cursor, err)
-                                           : chv_err_set(err, ENOMEM, "out of memory");
-    const struct chv_event *events;
-    size_t count;
+    int r = 0;
+    if (!b.entries || !b.block || !b.seen) {
+        r = chv_err_set(err, ENOMEM, "out of memory");
+        goto out;
+    }
+    r = chv_cursor_open(index->store, b.first_seq, last, &cursor, err);
     uint64_t begin = b.first_seq;
     while (r == 0 && (r = chv_cursor_next(cursor, &events, &count, err)) == 1) {
         r = 0;
@@ -264,6 +268,7 @@ static int index_build(struct md5_index *index, search_progress_fn *progress, vo
     }
     if (r == 0) r = builder_flush(&b, last, err);
     chv_cursor_close(cursor);
+out:
     free(b.entries);
     free(b.block);
     free(b.seen);

@@ -55,7 +55,7 @@ static void thin_steps(struct search_candidate *c, size_t best)
 static int measure_steps(struct search_candidate *c)
 {
     struct change *changes = malloc(2 * c->span_count * sizeof *changes);
-    c->steps = malloc(2 * c->span_count * sizeof *c->steps);
+    c->steps = calloc(2 * c->span_count, sizeof *c->steps);
     if (!changes || !c->steps) {
         free(changes);
         return -ENOMEM;

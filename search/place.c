@@ -70,9 +70,16 @@ static int compare_parts(const void *a, const void *b)
 
 /* --- blocks explained twice ------------------------------------------------------------------ */
 
-static int compare_sector(const void *a, const void *b)
+/* Addresses of one span, to be sorted. */
+struct extent {
+    uint64_t sector, end;
+    size_t span;
+    uint16_t space;
+};
+
+static int compare_extents(const void *a, const void *b)
 {
-    const struct search_span *x = *(struct search_span *const *)a, *y = *(struct search_span *const *)b;
+    const struct extent *x = a, *y = b;
     COMPARE(x->space, y->space);
     COMPARE(x->sector, y->sector);
     return 0;
@@ -81,18 +88,17 @@ static int compare_sector(const void *a, const void *b)
 /* Mark (weak = 2) the spans that share addresses with another one. */
 static int mark_contested(struct search_span *spans, size_t count, uint64_t unit)
 {
-    struct search_span **order = malloc((count ? count : 1) * sizeof *order);
+    struct extent *order = malloc((count ? count : 1) * sizeof *order);
     if (!order) return -ENOMEM;
-    for (size_t i = 0; i < count; i++) order[i] = &spans[i];
-    qsort(order, count, sizeof *order, compare_sector);
-    struct search_span *reach = NULL; /* the one before that reaches furthest */
-    for (size_t i = 0; i < count; i++) {
-        struct search_span *s = order[i];
-        if (reach && reach->space == s->space && s->sector < reach->sector + reach->blocks * unit)
-            reach->weak = s->weak = 2;
-        if (!reach || reach->space != s->space ||
-            s->sector + s->blocks * unit > reach->sector + reach->blocks * unit)
-            reach = s;
+    for (size_t i = 0; i < count; i++)
+        order[i] = (struct extent){spans[i].sector, spans[i].sector + spans[i].blocks * unit, i, spans[i].space};
+    qsort(order, count, sizeof *order, compare_extents);
+    size_t reach = 0; /* the one before that reaches furthest */
+    for (size_t i = 1; i < count; i++) {
+        const struct extent *e = &order[i], *r = &order[reach];
+        bool same = r->space == e->space;
+        if (same && e->sector < r->end) spans[r->span].weak = spans[e->span].weak = 2;
+        if (!same || e->end > r->end) reach = i;
     }
     free(order);
     return 0;

@@ -20,7 +20,8 @@ struct output {
 static cairo_status_t output_write(void *arg, const unsigned char *data, unsigned bytes)
 {
     struct output *o = arg;
-    if (o->bytes + bytes > o->capacity) {
+    if (bytes == 0) return CAIRO_STATUS_SUCCESS;
+    if (!o->data || o->bytes + bytes > o->capacity) {
         size_t capacity = 2 * (o->bytes + bytes) + 4096;
         char *grown = realloc(o->data, capacity);
         if (!grown) return CAIRO_STATUS_NO_MEMORY;
@@ -113,20 +114,18 @@ static int svg_describe(const struct plot *p, struct output *o)
     if (!end) return 0;
     size_t head = (size_t)(end + 1 - o->data);
     struct output described = {0};
-    char text[4096] = "\n<title>";
+    char text[4096];
+    size_t n = (size_t)snprintf(text, sizeof text, "\n<title>");
     for (int part = 0; part < 2; part++) {
-        for (const char *c = part ? detail : title; *c && strlen(text) < sizeof text - 64; c++) {
-            char plain[2] = {*c, 0};
-            const char *escaped = *c == '<'   ? "&lt;"
-                                  : *c == '>' ? "&gt;"
-                                  : *c == '&' ? "&amp;"
-                                  : (unsigned char)*c < 0x20 ? "?" : plain;
-            strcat(text, escaped);
+        for (const char *c = part ? detail : title; *c && n < sizeof text - 64; c++) {
+            char plain[2] = {(unsigned char)*c < 0x20 ? '?' : *c, 0};
+            const char *escaped = *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : *c == '&' ? "&amp;" : plain;
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s", escaped);
         }
-        strcat(text, part ? "</desc>" : "</title>\n<desc>");
+        n += (size_t)snprintf(text + n, sizeof text - n, part ? "</desc>" : "</title>\n<desc>");
     }
     if (output_write(&described, (unsigned char *)o->data, (unsigned)head) != CAIRO_STATUS_SUCCESS ||
-        output_write(&described, (unsigned char *)text, (unsigned)strlen(text)) != CAIRO_STATUS_SUCCESS ||
+        output_write(&described, (unsigned char *)text, (unsigned)n) != CAIRO_STATUS_SUCCESS ||
         output_write(&described, (unsigned char *)o->data + head, (unsigned)(o->bytes - head)) != CAIRO_STATUS_SUCCESS) {
         free(described.data);
         return -ENOMEM;

@@ -70,7 +70,10 @@ static void address_axis(cairo_t *cr, const struct plot *p, const struct plot_re
     int decimals = step >= 1 ? 0 : (int)ceil(-log10(step) - 1e-9);
     pen_colour(cr, PEN_INK);
     cairo_set_line_width(cr, 1);
-    for (double v = ceil(low / unit / step - 1e-9) * step; v * unit <= high * (1 + 1e-9); v += step) {
+    double first = ceil(low / unit / step - 1e-9);
+    unsigned ticks = (unsigned)(floor(high / unit / step + 1e-9) - first) + 1;
+    for (unsigned i = 0; i < ticks; i++) {
+        double v = (first + i) * step;
         double y = floor(r->y + r->h - (v * unit - low) / (high - low) * r->h) + 0.5;
         char text[32];
         snprintf(text, sizeof text, "%.*f", decimals, fabs(v));
@@ -113,7 +116,10 @@ void draw_scale(cairo_t *cr, const struct plot_rect *r, double low, double high)
     if (!(high > low)) high = low * 2;
     /* powers of four, or sixteen, so that at most a dozen labels stand there */
     double factor = log2(high / low) > 24 ? 16 : log2(high / low) > 8 ? 4 : 2;
-    for (double v = exp2(ceil(log2(low))); v <= high * 1.0001; v *= factor) {
+    double first = exp2(ceil(log2(low)));
+    for (int i = 0; i < 64; i++) {
+        double v = first * pow(factor, i);
+        if (v > high * 1.0001) break;
         double y = floor(r->y + r->h - log(v / low) / log(high / low) * r->h) + 0.5;
         char text[32];
         axis_bytes_label(v, text, sizeof text);

@@ -127,7 +127,7 @@ static void decade_label(int n, char *buf, size_t bytes)
 void pen_decade_axis(cairo_t *cr, const struct plot_rect *r, int low, int high, const char *title)
 {
     int step = 1;
-    while ((high - low) / step > r->h / 22) step++;
+    while ((double)(high - low) / step > r->h / 22) step++;
     cairo_set_line_width(cr, 1);
     for (int n = low; n <= high; n += step) {
         char text[64];

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) return 0;
-    FILE *in = fmemopen((void *)(uintptr_t)data, size, "r");
+    FILE *in = fmemopen((void *)data, size, "r");
     if (!in) return 0;
     struct hash_list *list = hash_list_new(in, "fuzz", 4096);
     struct hash_entry e;

@@ -12,7 +12,7 @@ static char names[16][128];
 /* Parse all of it; the number of entries, or -1 with the error in *err. */
 static int parse(const char *text, size_t bytes, struct chv_err *err)
 {
-    FILE *in = fmemopen((void *)(uintptr_t)text, bytes, "r");
+    FILE *in = fmemopen((void *)text, bytes, "r");
     CHECK(in);
     struct hash_list *list = hash_list_new(in, "list", 4096);
     CHECK(list);

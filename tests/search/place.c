@@ -128,9 +128,9 @@ static void slow_and_moved(void)
 static void repeats(void)
 {
     struct search *s = fresh(1000, 20);
-    for (int half = 0; half < 2; half++) {
-        add(s, 0, (uint64_t)(100 + 10 * half), 10, 10, 0);
-        add(s, 10, (uint64_t)(100 + 10 * half), 10, 10, 0);
+    for (uint64_t half = 0; half < 2; half++) {
+        add(s, 0, 100 + 10 * half, 10, 10, 0);
+        add(s, 10, 100 + 10 * half, 10, 10, 0);
     }
     const struct search_result *r = finish(s);
     CHECK(r->candidate_count == 1 && r->candidates[0].best == 20 && r->candidates[0].pieces == 1);

@@ -57,44 +57,53 @@ static void content(struct synth *s, uint8_t op, uint64_t sector, const char *pa
     fclose(f);
 }
 
+enum { WORDS_MAX = 6 };
+
+static uint64_t number(const struct synth *s, const char *word)
+{
+    char *end;
+    uint64_t n = strtoull(word ? word : "", &end, 10);
+    if (!word || end == word || *end) die(s, "not a number:");
+    return n;
+}
+
+/* A request without content. */
+static void request(struct synth *s, const char *verb, uint64_t sector, uint64_t sectors)
+{
+    static const struct {
+        const char *verb;
+        uint8_t op;
+    } verbs[] = {{"zero", CHV_OP_ZERO}, {"trim", CHV_OP_TRIM}, {"gap", CHV_OP_GAP}, {"read", CHV_OP_READ}, {"flush", CHV_OP_FLUSH}};
+    struct chv_record record = {.space = s->space, .time_ns = s->time_ns, .lba = sector, .sectors = (uint32_t)sectors};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(verb, verbs[i].verb) == 0) record.op = verbs[i].op;
+    if (!record.op) die(s, verb);
+    if (record.op == CHV_OP_GAP) record.gap = (struct chv_gap_detail){.reason = CHV_GAP_QUEUE_FULL, .events = 1};
+    append(s, &record);
+}
+
 static void run_line(struct synth *s, char *line)
 {
-    char verb[32] = "", name[512] = "", extra[64] = "";
-    unsigned long long a = 0, b = 0, c = 0;
-    struct chv_record record = {.space = s->space, .time_ns = s->time_ns};
-    double seconds;
-    if (sscanf(line, "%31s", verb) != 1 || verb[0] == '#') return;
-    if (sscanf(line, "space %31s %llu %63s", name, &a, extra) >= 2) {
-        enum chv_rest rest = strcmp(extra, "zero") == 0     ? CHV_REST_ZERO
-                             : strcmp(extra, "source") == 0 ? CHV_REST_SOURCE
-                                                            : CHV_REST_UNKNOWN;
-        if (chv_recorder_space(s->recorder, name, a, rest, NULL, &s->space, &s->err) < 0) die(s, "space:");
-    } else if (sscanf(line, "at %lf", &seconds) == 1) {
-        s->time_ns = EPOCH_NS + (uint64_t)(seconds * 1e6 + 0.5) * 1000;
-    } else if (sscanf(line, "write %llu %511s %llu %llu", &a, name, &b, &c) == 4) {
-        content(s, CHV_OP_WRITE, a, name, b, c);
-    } else if (sscanf(line, "write %llu %511s", &a, name) == 2) {
-        content(s, CHV_OP_WRITE, a, name, 0, UINT64_MAX);
-    } else if (sscanf(line, "baseline %llu %511s", &a, name) == 2) {
-        content(s, CHV_OP_BASELINE, a, name, 0, UINT64_MAX);
-    } else if (sscanf(line, "found %llu %511s", &a, name) == 2) {
-        content(s, CHV_OP_FOUND, a, name, 0, UINT64_MAX);
-    } else if (sscanf(line, "%31s %llu %llu", verb, &a, &b) == 3) {
-        record.lba = a;
-        record.sectors = (uint32_t)b;
-        record.op = strcmp(verb, "zero") == 0   ? CHV_OP_ZERO
-                    : strcmp(verb, "trim") == 0 ? CHV_OP_TRIM
-                    : strcmp(verb, "gap") == 0  ? CHV_OP_GAP
-                    : strcmp(verb, "read") == 0 ? CHV_OP_READ
-                                                : 0;
-        if (!record.op) die(s, verb);
-        if (record.op == CHV_OP_GAP) record.gap = (struct chv_gap_detail){.reason = CHV_GAP_QUEUE_FULL, .events = 1};
-        append(s, &record);
+    char *words[WORDS_MAX] = {NULL}, *save = NULL;
+    size_t n = 0;
+    for (char *w = strtok_r(line, " \n", &save); w && n < WORDS_MAX; w = strtok_r(NULL, " \n", &save)) words[n++] = w;
+    if (n == 0 || words[0][0] == '#') return;
+    const char *verb = words[0];
+    if (strcmp(verb, "space") == 0) {
+        enum chv_rest rest = n > 3 && strcmp(words[3], "zero") == 0     ? CHV_REST_ZERO
+                             : n > 3 && strcmp(words[3], "source") == 0 ? CHV_REST_SOURCE
+                                                                        : CHV_REST_UNKNOWN;
+        if (chv_recorder_space(s->recorder, words[1], number(s, words[2]), rest, NULL, &s->space, &s->err) < 0)
+            die(s, "space:");
+    } else if (strcmp(verb, "at") == 0 && n == 2) {
+        s->time_ns = EPOCH_NS + (uint64_t)(strtod(words[1], NULL) * 1e6 + 0.5) * 1000;
+    } else if (n >= 3 && (strcmp(verb, "write") == 0 || strcmp(verb, "baseline") == 0 || strcmp(verb, "found") == 0)) {
+        uint8_t op = verb[0] == 'w' ? CHV_OP_WRITE : verb[0] == 'b' ? CHV_OP_BASELINE : CHV_OP_FOUND;
+        content(s, op, number(s, words[1]), words[2], n > 3 ? number(s, words[3]) : 0, n > 4 ? number(s, words[4]) : UINT64_MAX);
     } else if (strcmp(verb, "flush") == 0) {
-        record.op = CHV_OP_FLUSH;
-        append(s, &record);
+        request(s, verb, 0, 0);
     } else {
-        die(s, line);
+        request(s, verb, number(s, words[1]), number(s, words[2]));
     }
 }
 

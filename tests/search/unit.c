@@ -8,6 +8,7 @@
 static void kinds(uint64_t *seed)
 {
     uint8_t b[4096];
+    static const uint8_t word[4] = {'w', 'o', 'r', 'd'};
     memset(b, 0, sizeof b);
     CHECK(block_kind(b, sizeof b) == BLOCK_CONSTANT);
     memset(b, 0xf6, sizeof b);
@@ -28,9 +29,9 @@ static void kinds(uint64_t *seed)
     /* one word in more than a quarter, in less than a quarter */
     for (size_t i = 0; i < sizeof b; i++) b[i] = (uint8_t)unit_random(seed);
     CHECK(block_kind(b, sizeof b) == BLOCK_PROBATIVE);
-    for (size_t i = 0; i < 1024; i += 5) memcpy(b + 4 * i, "word", 4);
+    for (size_t i = 0; i < 1024; i += 5) memcpy(b + 4 * i, word, 4);
     CHECK(block_kind(b, sizeof b) == BLOCK_PROBATIVE);
-    for (size_t i = 1; i < 1024; i += 15) memcpy(b + 4 * i, "word", 4);
+    for (size_t i = 1; i < 1024; i += 15) memcpy(b + 4 * i, word, 4);
     CHECK(block_kind(b, sizeof b) == BLOCK_LOW_ENTROPY);
     /* a short tail of text is judged by its text, not by its padding */
     const char *text = "password: correct horse battery staple";
