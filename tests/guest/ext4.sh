@@ -34,8 +34,8 @@ guest_start guest task -blockdev "driver=nbd,node-name=d,server.type=unix,server
 for round in 1 2 3; do
   for kind in frozen flushed; do
     guest_until mark "$kind$round"
-    chronovisor info --json | sed -n 's/.*"last_seq": *\([0-9]*\).*/\1/p' | head -n 1 >"$kind$round.seq"
-    [[ -s $kind$round.seq ]] || fail "info does not say last_seq"
+    # An instant by the clock: what the guest did not flush yet is in the recorder's hands, and in the log a moment later.
+    date +@%s.%N >"$kind$round.at"
     guest_go
   done
 done
@@ -47,23 +47,23 @@ tr -d '\r' <guest/console >console
 
 files=0
 for point in {frozen,flushed}{1,2,3}; do
-  seq=$(cat "$point.seq")
+  at=$(cat "$point.at")
   sed -n "/^@@ begin $point\$/,/^@@ finish $point\$/{/^@@/d;p}" console >manifest
   [[ $(wc -l <manifest) -gt 20 ]] || { tail -n 30 console >&2; fail "$point: the guest listed $(wc -l <manifest) files"; }
-  chronovisor restore --at "seq:$seq" -o view.raw --reason "test" >/dev/null
+  chronovisor restore --at "$at" -o view.raw --reason "test" >/dev/null
   if [[ $point == flushed* ]]; then # mounted: the journal holds what is not in place yet
-    e2fsck -fy -E journal_only view.raw >fsck.out 2>&1 || [[ $? == 1 ]] || { cat fsck.out >&2; fail "$point (seq $seq): the journal"; }
+    e2fsck -fy -E journal_only view.raw >fsck.out 2>&1 || [[ $? == 1 ]] || { cat fsck.out >&2; fail "$point ($at): the journal"; }
   fi
-  e2fsck -fn view.raw >fsck.out 2>&1 || { cat fsck.out >&2; fail "$point (seq $seq): e2fsck -fn"; }
+  e2fsck -fn view.raw >fsck.out 2>&1 || { cat fsck.out >&2; fail "$point ($at): e2fsck -fn"; }
   rm -rf tree
   mkdir tree
   debugfs -R "rdump / tree" view.raw >/dev/null 2>&1
-  (cd tree && sha256sum --quiet -c ../manifest) >sums 2>&1 || { head -n 5 sums >&2; fail "$point (seq $seq): contents differ"; }
+  (cd tree && sha256sum --quiet -c ../manifest) >sums 2>&1 || { head -n 5 sums >&2; fail "$point ($at): contents differ"; }
   [[ $(find tree -type f | wc -l) == $(wc -l <manifest) ]] || fail "$point: more files than the guest had"
   files=$((files + $(wc -l <manifest)))
   if [[ $point == frozen* ]]; then # the same through our own reader of file systems
     read -r digest path < <(shuf -n 1 --random-source=view.raw manifest)
-    [[ $(chronovisor cat --at "seq:$seq" "${path#.}" | sha256sum | cut -d' ' -f1) == "$digest" ]] ||
+    [[ $(chronovisor cat --at "$at" "${path#.}" | sha256sum | cut -d' ' -f1) == "$digest" ]] ||
       fail "$point: chronovisor cat ${path#.}"
   fi
   rm -f view.raw
