@@ -184,16 +184,17 @@ const char *image_format(const struct image *image)
     return image->nbd ? "qcow2" : "raw";
 }
 
-static int raw_extent(struct image *image, uint64_t offset, uint64_t *end, bool *zeros, struct chv_err *err)
+/* Each of these keeps at least the extent that begins at `offset`. */
+static int raw_extents(struct image *image, uint64_t offset, struct chv_err *err)
 {
-    *end = image->bytes;
-    *zeros = false;
-    if (!image->seeks) return 0;
     off_t data = lseek(image->fd, (off_t)offset, SEEK_DATA);
     if (data < 0 && errno != ENXIO) return chv_err_set(err, errno, "%s: %s", image->path, strerror(errno));
-    *zeros = data < 0 || (uint64_t)data > offset;
-    off_t next = *zeros ? data : lseek(image->fd, (off_t)offset, SEEK_HOLE);
-    if (next > (off_t)offset && (uint64_t)next < image->bytes) *end = (uint64_t)next;
+    bool zeros = data < 0 || (uint64_t)data > offset;
+    off_t next = zeros ? data : lseek(image->fd, (off_t)offset, SEEK_HOLE);
+    image->known_at = offset;
+    image->extents = 1;
+    image->extent[0].end = next > (off_t)offset && (uint64_t)next < image->bytes ? (uint64_t)next : image->bytes;
+    image->extent[0].zeros = zeros;
     return 0;
 }
 
@@ -212,18 +213,24 @@ static int keep_extents(void *arg, const char *context, uint64_t offset, uint32_
     return 0;
 }
 
-static int qcow2_extent(struct image *image, uint64_t offset, uint64_t *end, bool *zeros, struct chv_err *err)
+static int qcow2_extents(struct image *image, uint64_t offset, struct chv_err *err)
+{
+    uint64_t left = image->bytes - offset;
+    nbd_extent_callback cb = {.callback = keep_extents, .user_data = image};
+    image->extents = 0;
+    if (nbd_block_status(image->nbd, left < STATUS_BYTES ? left : STATUS_BYTES, offset, cb, 0) < 0)
+        return nbd_failed(image, NULL, "extents", err);
+    return 0;
+}
+
+int image_extent(struct image *image, uint64_t offset, uint64_t *end, bool *zeros, struct chv_err *err)
 {
     *end = image->bytes;
     *zeros = false;
     if (!image->seeks) return 0;
     bool known = image->extents > 0 && offset >= image->known_at && offset < image->extent[image->extents - 1].end;
-    if (!known) {
-        uint64_t left = image->bytes - offset;
-        nbd_extent_callback cb = {.callback = keep_extents, .user_data = image};
-        if (nbd_block_status(image->nbd, left < STATUS_BYTES ? left : STATUS_BYTES, offset, cb, 0) < 0)
-            return nbd_failed(image, NULL, "extents", err);
-    }
+    int r = known ? 0 : image->nbd ? qcow2_extents(image, offset, err) : raw_extents(image, offset, err);
+    if (r < 0) return r;
     for (size_t i = 0; i < image->extents; i++) {
         if (offset >= image->extent[i].end) continue;
         *end = image->extent[i].end;
@@ -231,11 +238,6 @@ static int qcow2_extent(struct image *image, uint64_t offset, uint64_t *end, boo
         break;
     }
     return 0;
-}
-
-int image_extent(struct image *image, uint64_t offset, uint64_t *end, bool *zeros, struct chv_err *err)
-{
-    return image->nbd ? qcow2_extent(image, offset, end, zeros, err) : raw_extent(image, offset, end, zeros, err);
 }
 
 int image_pread(struct image *image, void *buf, size_t bytes, uint64_t offset, struct chv_err *err)

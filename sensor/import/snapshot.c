@@ -8,7 +8,7 @@
 
 #include "base/io.h"
 
-#define CHUNK_BYTES (UINT32_C(1) << 20)
+#define CHUNK_BYTES (UINT32_C(256) << 10) /* stays in a core's cache between reading, comparing and appending */
 
 /* What becomes of one block. */
 enum verdict { SAME, ZEROED, FOUND };

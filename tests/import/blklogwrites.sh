@@ -1,5 +1,5 @@
 # import blklogwrites against an independent replay of the same log, at every flush.
-source "$CHV_SOURCE/tests/functions.sh"
+source "${CHV_SOURCE:?set by meson}/tests/functions.sh"
 requires python3 qemu-io
 HERE=$SOURCE/tests/import
 replay() { python3 "$HERE/replay_blklogwrites.py" "$@"; }

@@ -1,6 +1,6 @@
 # The outside oracle: one I/O stream through QEMU's blklogwrites and, underneath it, through our recorder.
 # At every flush the view of the recording is compared, byte for byte, with a replay of QEMU's log.
-source "$CHV_SOURCE/tests/functions.sh"
+source "${CHV_SOURCE:?set by meson}/tests/functions.sh"
 requires python3 qemu-io nbdkit
 replay() { python3 "$SOURCE/tests/import/replay_blklogwrites.py" "$@"; }
 reader() { python3 "$SOURCE/tests/store/reader.py" "$@"; }

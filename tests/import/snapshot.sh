@@ -1,5 +1,5 @@
 # import snapshot: images, raw and qcow2, one after another; restored and compared.
-source "$CHV_SOURCE/tests/functions.sh"
+source "${CHV_SOURCE:?set by meson}/tests/functions.sh"
 requires python3 qemu-img
 reader() { python3 "$SOURCE/tests/store/reader.py" "$@"; }
 at() { printf '@%d' $((1700000000 + $1)); }

@@ -1,5 +1,5 @@
 # The second reader agrees with the first on good stores, and sees every kind of damage on its own.
-source "$CHV_SOURCE/tests/functions.sh"
+source "${CHV_SOURCE:?set by meson}/tests/functions.sh"
 requires python3 openssl
 READER=$SOURCE/tests/store/reader.py
 make_log() { python3 "$SOURCE/tests/import/make_log.py" "$@"; }
