@@ -21,10 +21,17 @@ void pack_set_init(struct pack_set *set, const struct meta *meta)
     pthread_rwlock_init(&set->lock, NULL);
 }
 
+void pack_set_forget(struct pack_set *set)
+{
+    for (int i = 0; i < PACK_FDS; i++) {
+        if (set->fds[i].pack) close(set->fds[i].fd);
+        set->fds[i].pack = 0;
+    }
+}
+
 void pack_set_fini(struct pack_set *set)
 {
-    for (int i = 0; i < PACK_FDS; i++)
-        if (set->fds[i].pack) close(set->fds[i].fd);
+    pack_set_forget(set);
     pthread_rwlock_destroy(&set->lock);
 }
 
@@ -55,13 +62,9 @@ static int set_acquire(struct pack_set *set, uint64_t pack, struct chv_err *err)
         pthread_rwlock_unlock(&set->lock);
         char path[STORE_PATH_BYTES];
         meta_pack_path(set->meta, pack, path);
+        /* The header is not looked at: every block read is checked against its hash, which is more. */
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0) return chv_err_set(err, errno, "%s: %s", path, strerror(errno));
-        int r = pack_check_header(set->meta, pack, fd, err);
-        if (r < 0) {
-            close(fd);
-            return r;
-        }
         pthread_rwlock_wrlock(&set->lock);
         if (set_lookup(set, pack) >= 0) {
             close(fd);
@@ -118,18 +121,21 @@ int pack_read(struct pack_set *set, pack_loc loc, const uint8_t hash[32], void *
                        (unsigned long long)pack_loc_pack(loc), (unsigned long long)offset);
 }
 
-int pack_scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_t to, bool verify, pack_scan_fn *fn,
-              void *arg, uint64_t *end, struct chv_err *err)
+static int scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_t to, bool check_header, bool verify,
+                pack_scan_fn *fn, void *arg, uint64_t *end, struct chv_err *err)
 {
     char path[STORE_PATH_BYTES];
     uint8_t raw[BLOCK_MAX];
     uint64_t at = from ? from : sizeof(struct pack_header);
     *end = at;
     meta_pack_path(meta, number, path);
+    if (from > UINT32_MAX) /* no record begins there: see pack_loc */
+        return chv_err_set(err, EBADMSG, "%s: has no offset %llu", path, (unsigned long long)from);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return chv_err_set(err, errno, "%s: %s", path, strerror(errno));
     uint8_t *window = malloc(SCAN_BYTES);
-    int r = window ? pack_check_header(meta, number, fd, err) : chv_err_set(err, ENOMEM, "%s: out of memory", path);
+    int r = window ? 0 : chv_err_set(err, ENOMEM, "%s: out of memory", path);
+    if (r == 0 && check_header) r = pack_check_header(meta, number, fd, err);
     uint64_t window_at = 0;
     size_t window_bytes = 0;
     while (r == 0 && at < to) {
@@ -157,4 +163,72 @@ int pack_scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_t 
     free(window);
     close(fd);
     return r;
+}
+
+int pack_scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_t to, bool verify, pack_scan_fn *fn,
+              void *arg, uint64_t *end, struct chv_err *err)
+{
+    return scan(meta, number, from, to, true, verify, fn, arg, end, err);
+}
+
+/* The first offset in [from, to) at which a record begins whose content is what its hash says; 0: none. */
+static int resync(const struct meta *meta, uint64_t number, uint64_t from, uint64_t to, uint64_t *next, struct chv_err *err)
+{
+    char path[STORE_PATH_BYTES];
+    uint8_t raw[BLOCK_MAX], *window = malloc(SCAN_BYTES);
+    meta_pack_path(meta, number, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC), r = 0;
+    *next = 0;
+    if (!window || fd < 0) r = chv_err_set(err, window ? errno : ENOMEM, "%s: %s", path, strerror(window ? errno : ENOMEM));
+    while (r == 0 && *next == 0 && from < to) {
+        ssize_t n = pread(fd, window, SCAN_BYTES, (off_t)from);
+        if (n < 0) r = chv_err_set(err, errno, "%s at %llu: %s", path, (unsigned long long)from, strerror(errno));
+        if (n < (ssize_t)sizeof(struct pack_record)) break;
+        size_t bytes = (size_t)n, i;
+        for (i = 0; *next == 0 && i + sizeof(struct pack_record) <= bytes; i++) {
+            struct pack_record rec;
+            if (bytes == SCAN_BYTES && i + RECORD_MAX > bytes) break; /* the next window begins here */
+            memcpy(&rec, window + i, sizeof rec);
+            if (record_sane(&rec, meta->block_bytes) && rec.stored_bytes <= bytes - i - sizeof rec &&
+                from + i + sizeof rec + rec.stored_bytes <= to &&
+                unpack(&rec, window + i + sizeof rec, rec.hash, raw, meta->block_bytes))
+                *next = from + i;
+        }
+        from += i;
+    }
+    free(window);
+    if (fd >= 0) close(fd);
+    return r;
+}
+
+int pack_scan_over(const struct meta *meta, uint64_t number, uint64_t from, uint64_t to, pack_scan_fn *fn, void *arg,
+                   struct chv_err *err)
+{
+    for (;;) {
+        uint64_t end;
+        int r = scan(meta, number, from, to, false, false, fn, arg, &end, err);
+        if (r != 0 || end >= to) return r;
+        r = resync(meta, number, end + 1, to, &from, err);
+        if (r < 0 || from == 0) return r;
+    }
+}
+
+int pack_scan_range(const struct meta *meta, uint64_t pack, uint64_t bytes, uint64_t to_pack, uint64_t to_bytes,
+                    pack_scan_fn *fn, void *arg, struct chv_err *err)
+{
+    uint64_t *numbers = NULL, count = 0;
+    int r = 0;
+    if (pack != to_pack) { /* only those that exist: the numbers are input */
+        r = meta_list(meta, "packs", ".pack", &numbers, &count, err);
+    } else if (bytes < to_bytes) {
+        r = pack_scan_over(meta, pack, bytes, to_bytes, fn, arg, err);
+    }
+    for (uint64_t i = 0; r == 0 && i < count; i++) {
+        if (numbers[i] < pack || numbers[i] > to_pack) continue;
+        r = pack_scan_over(meta, numbers[i], numbers[i] == pack ? bytes : 0, numbers[i] == to_pack ? to_bytes : UINT64_MAX, fn,
+                           arg, err);
+        if (r == -ENOENT) r = 0;
+    }
+    free(numbers);
+    return r == -ENOENT ? 0 : r;
 }

@@ -36,6 +36,8 @@ struct pack_set {
     } fds[PACK_FDS];
 };
 void pack_set_init(struct pack_set *set, const struct meta *meta);
+/* Close what is open; the caller has the set alone. */
+void pack_set_forget(struct pack_set *set);
 void pack_set_fini(struct pack_set *set);
 
 /* Read, decompress and verify one block into buf[block_bytes]. EBADMSG names pack and offset. */
@@ -49,6 +51,16 @@ int pack_check_header(const struct meta *meta, uint64_t number, int fd, struct c
 typedef int pack_scan_fn(void *arg, const struct pack_record *record, pack_loc loc);
 int pack_scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_t to, bool verify, pack_scan_fn *fn,
               void *arg, uint64_t *end, struct chv_err *err);
+
+/* The same for whoever must find every block that is still there: steps over damage (header and records) to the next
+ * record that holds. What is found is not otherwise verified. */
+int pack_scan_over(const struct meta *meta, uint64_t number, uint64_t from, uint64_t to, pack_scan_fn *fn, void *arg,
+                   struct chv_err *err);
+
+/* pack_scan_over from one place in the packs to another. A pack that is not there was emptied by prune, or its loss is
+ * for verify to name. */
+int pack_scan_range(const struct meta *meta, uint64_t pack, uint64_t bytes, uint64_t to_pack, uint64_t to_bytes,
+                    pack_scan_fn *fn, void *arg, struct chv_err *err);
 
 /* --- writing: one committer ----------------------------------------------------------------- */
 

@@ -64,13 +64,7 @@ static int take_loc(void *arg, const struct pack_record *record, pack_loc loc)
 /* Blocks stored from (rec->index mark) up to (pack, bytes), into the table. */
 static int load_table(struct chv_recorder *rec, struct memtable *table, uint64_t pack, uint64_t bytes, struct chv_err *err)
 {
-    uint64_t at = rec->index->pack ? rec->index->pack : 1, from = rec->index->pack_bytes;
-    for (; at <= pack; at++, from = 0) {
-        uint64_t end;
-        int r = pack_scan(&rec->meta, at, from, at == pack ? bytes : UINT64_MAX, false, take_loc, table, &end, err);
-        if (r < 0 && r != -ENOENT) return r;
-    }
-    return 0;
+    return pack_scan_range(&rec->meta, rec->index->pack, rec->index->pack_bytes, pack, bytes, take_loc, table, err);
 }
 
 /* Sealed, not indexed: as the indexer would have done. */

@@ -29,19 +29,10 @@ static int take_loc(void *arg, const struct pack_record *record, pack_loc loc)
 
 static int take_packs(struct reindex *x, struct chv_err *err)
 {
-    for (; x->pack <= x->to_pack; x->pack++, x->pack_bytes = 0) {
-        uint64_t end;
-        bool last = x->pack == x->to_pack;
-        if (x->pack == 0) continue;
-        int r = pack_scan(x->meta, x->pack, x->pack_bytes, last ? x->to_bytes : UINT64_MAX, false, take_loc, &x->entries,
-                          &end, err);
-        if (r < 0 && r != -ENOENT) return r; /* a missing pack is verify's business: its blocks are just not found */
-        if (last) {
-            x->pack_bytes = x->to_bytes;
-            break;
-        }
-    }
-    return 0;
+    int r = pack_scan_range(x->meta, x->pack, x->pack_bytes, x->to_pack, x->to_bytes, take_loc, &x->entries, err);
+    x->pack = x->to_pack;
+    x->pack_bytes = x->to_bytes;
+    return r;
 }
 
 static int flush_group(struct reindex *x, struct chv_err *err)

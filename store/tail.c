@@ -20,24 +20,11 @@ static int take_loc(void *arg, const struct pack_record *record, pack_loc loc)
 /* Locations of blocks between where we know the packs and (pack, bytes). */
 static int take_locs(struct chv_store *s, struct index_entries *entries, uint64_t pack, uint64_t bytes, struct chv_err *err)
 {
-    while (s->pack < pack || (s->pack == pack && s->pack_bytes < bytes)) {
-        uint64_t end, to = s->pack == pack ? bytes : UINT64_MAX;
-        if (s->pack == 0) {
-            s->pack = 1;
-            s->pack_bytes = 0;
-            continue;
-        }
-        int r = pack_scan(&s->meta, s->pack, s->pack_bytes, to, false, take_loc, entries, &end, err);
-        /* A pack that went away was emptied by prune: its blocks are elsewhere or gone. */
-        if (r < 0 && r != -ENOENT) return r;
-        s->pack_bytes = r == -ENOENT ? to : end;
-        if (s->pack == pack) {
-            s->pack_bytes = bytes;
-            break;
-        }
-        s->pack++;
-        s->pack_bytes = 0;
-    }
+    if (s->pack > pack || (s->pack == pack && s->pack_bytes >= bytes)) return 0;
+    int r = pack_scan_range(&s->meta, s->pack, s->pack_bytes, pack, bytes, take_loc, entries, err);
+    if (r < 0) return r;
+    s->pack = pack;
+    s->pack_bytes = bytes;
     return 0;
 }
 

@@ -71,8 +71,13 @@ int verify_packs(struct verify *v, struct chv_err *err)
     uint64_t *numbers, count;
     int r = meta_list(&v->meta, "packs", ".pack", &numbers, &count, err);
     if (r < 0) return r;
-    uint64_t last = v->pack;
+    /* The log may name any number: packs behind the last file are missing in one go. */
+    uint64_t last = v->pack, there = count ? numbers[count - 1] : 0;
     free(numbers);
+    if (last > there) {
+        verify_fault(v, "packs/%08" PRIu64 ".pack: missing%s", there + 1, last > there + 1 ? ", and those after it" : "");
+        last = there;
+    }
     v->pack_count = last + 1;
     v->pack_ends = calloc(v->pack_count, sizeof *v->pack_ends);
     if (!v->pack_ends) return chv_err_set(err, ENOMEM, "verify: out of memory");
