@@ -47,7 +47,7 @@ static int group_open(const struct meta *meta, uint64_t id, bool verify, struct 
     return 0;
 }
 
-static struct index *index_new(void)
+struct index *index_new(void)
 {
     struct index *index = calloc(1, sizeof *index);
     if (!index) return NULL;

@@ -121,8 +121,9 @@ static void fill_window(struct chv_map *map)
 static int event_of(struct chv_map *map, uint64_t seq, struct chv_event *out, struct chv_err *err)
 {
     int64_t segment = snapshot_segment_of(map->store, seq);
-    int64_t at = segment < 0 ? -1 : snapshot_position(map->store, (size_t)segment, seq, err);
-    if (at < 0) return at == -1 ? chv_err_set(err, ENOENT, "no event seq:%llu", (unsigned long long)seq) : (int)at;
+    if (segment < 0) return version_misfit(map->store, seq, err);
+    int64_t at = snapshot_position(map->store, (size_t)segment, seq, err);
+    if (at < 0) return (int)at;
     for (unsigned w = 0; w < CACHE_WAYS; w++) {
         const struct event_cache *c = &map->caches[w];
         if (c->count && c->segment == (uint64_t)segment && (uint64_t)at >= c->first && (uint64_t)at - c->first < c->count) {
@@ -138,8 +139,7 @@ static int event_of(struct chv_map *map, uint64_t seq, struct chv_event *out, st
     c->segment = (uint64_t)segment;
     c->first = first;
     if ((uint64_t)at - first >= c->count || c->events[(uint64_t)at - first].seq != seq)
-        return chv_err_set(err, ENOENT, "no event seq:%llu; the index does not fit the log: 'chronovisor reindex'",
-                           (unsigned long long)seq);
+        return version_misfit(map->store, seq, err);
     *out = c->events[(uint64_t)at - first];
     return 0;
 }
@@ -151,6 +151,8 @@ static int resolve(struct chv_map *map, uint64_t block, struct chv_extent *out, 
     int r = n ? event_of(map, n, &newest, err) : 0;
     if (r == 0 && o) r = event_of(map, o, &oldest, err);
     if (r < 0) return r;
+    if (n && !version_covers(map->store, &newest, map->space.id, block)) return version_misfit(map->store, n, err);
+    if (o && !version_covers(map->store, &oldest, map->space.id, block)) return version_misfit(map->store, o, err);
     return version_resolve(map->store, &map->space, block, map->seq, n ? &newest : NULL, o ? &oldest : NULL, out);
 }
 

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "store/snapshot.h"
+#include "store/version.h"
 
 /* [*from, *to): entries of a SIGHT run whose first 8 bytes are the hash's. */
 static void range(const struct run *run, const uint8_t *hash, uint64_t *from, uint64_t *to)
@@ -41,6 +41,8 @@ int64_t chv_store_sightings(const struct chv_store *s, const uint8_t hash[CHV_HA
         for (uint64_t k = from; k < to; k++) {
             struct chv_event e;
             int r = chv_store_event(s, run_get64(run_entry(ref.run, k, 16) + 8), &e, err);
+            if (r == -ENOENT || (r == 0 && memcmp(e.hash, hash, 8) != 0))
+                return version_misfit(s, run_get64(run_entry(ref.run, k, 16) + 8), err);
             if (r < 0) return r;
             if (memcmp(e.hash, hash, CHV_HASH_BYTES) != 0) continue; /* agrees in 64 bits only */
             r = fn(arg, &e);

@@ -15,6 +15,7 @@ static void clear(struct chv_store *s)
 {
     tail_clear(s);
     spaces_clear(s);
+    pack_set_forget(&s->packs); /* prune may have put other files there */
     for (size_t i = 0; i < s->segment_count; i++)
         if (s->fds && s->fds[i] >= 0) close(s->fds[i]);
     free(s->fds);
@@ -300,6 +301,13 @@ int chv_store_refresh(struct chv_store *s, struct chv_err *err)
         if (r == 0 && s->note_count != notes) r = spaces_rebuild(s, err);
         if (r == 0) return 0;
     }
+    struct index *nothing = index_new(); /* for questions asked of a handle whose refresh failed */
+    if (!nothing) return chv_err_set(err, ENOMEM, "%s: out of memory", s->meta.dir);
     clear(s);
-    return load(s, err);
+    int r = load(s, err);
+    if (r < 0)
+        s->index = nothing;
+    else
+        index_unref(nothing);
+    return r;
 }

@@ -49,6 +49,27 @@ uint64_t version_oldest(const struct chv_store *s, uint16_t space, uint64_t bloc
     return 0;
 }
 
+bool version_covers(const struct chv_store *s, const struct chv_event *e, uint16_t space, uint64_t block)
+{
+    uint64_t unit = s->meta.block_bytes / CHV_SECTOR_BYTES, lba = chv_event_lba(e), first = lba / unit;
+    uint64_t end = chv_op_has_content(e->op) ? first + 1 : (lba + e->sectors + unit - 1) / unit;
+    return e->space == space && chv_op_is_version(e->op) && block >= first && block < end;
+}
+
+int version_misfit(const struct chv_store *s, uint64_t seq, struct chv_err *err)
+{
+    return chv_err_set(err, EBADMSG, "%s: the index does not fit the log at seq:%llu; 'chronovisor reindex' makes it again",
+                       s->meta.dir, (unsigned long long)seq);
+}
+
+/* Read the event that an index entry for this block led to. */
+static int version_event(const struct chv_store *s, uint16_t space, uint64_t block, uint64_t seq, struct chv_event *out,
+                         struct chv_err *err)
+{
+    int r = chv_store_event(s, seq, out, err);
+    return r == -ENOENT || (r == 0 && !version_covers(s, out, space, block)) ? version_misfit(s, seq, err) : r;
+}
+
 /* Was there a stretch after `at` in which nobody watched this space? Then its device proves nothing. */
 static bool unobserved_after(const struct chv_store *s, uint16_t space, uint64_t at)
 {
@@ -87,8 +108,8 @@ int chv_store_block_at(const struct chv_store *s, uint16_t space_id, uint64_t bl
     struct chv_space then;
     chv_store_space_as_of(s, space, seq, &then);
     uint64_t n = version_newest(s, space_id, block, seq), o = n ? 0 : version_oldest(s, space_id, block, seq);
-    int r = n ? chv_store_event(s, n, &newest, err) : 0;
-    if (r == 0 && o) r = chv_store_event(s, o, &oldest, err);
+    int r = n ? version_event(s, space_id, block, n, &newest, err) : 0;
+    if (r == 0 && o) r = version_event(s, space_id, block, o, &oldest, err);
     if (r < 0) return r;
     return version_resolve(s, &then, block, seq, n ? &newest : NULL, o ? &oldest : NULL, out);
 }
@@ -98,6 +119,6 @@ int chv_store_next_version(const struct chv_store *s, uint16_t space, uint64_t b
 {
     uint64_t seq = version_oldest(s, space, block, after_seq);
     if (!seq) return 0;
-    int r = chv_store_event(s, seq, out, err);
+    int r = version_event(s, space, block, seq, out, err);
     return r < 0 ? r : 1;
 }
