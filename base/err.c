@@ -4,6 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What a person typed or a file held may be quoted; the message stays one line and leaves the terminal alone. */
+static void one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f) *text = '?';
+}
+
 int chv_err_set(struct chv_err *err, int code, const char *fmt, ...)
 {
     if (!err) return -code;
@@ -12,6 +19,7 @@ int chv_err_set(struct chv_err *err, int code, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(err->text, sizeof err->text, fmt, args);
     va_end(args);
+    one_line(err->text);
     return -code;
 }
 
