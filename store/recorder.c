@@ -19,6 +19,7 @@ void recorder_fail(struct chv_recorder *rec, const struct chv_err *err)
     pthread_cond_broadcast(&rec->space_cv);
     pthread_cond_broadcast(&rec->durable_cv);
     pthread_cond_broadcast(&rec->work_cv);
+    pthread_cond_broadcast(&rec->linger_cv);
     pthread_cond_broadcast(&rec->done_cv);
     pthread_mutex_unlock(&rec->lock);
 }
@@ -123,6 +124,7 @@ static uint64_t reserve(struct chv_recorder *rec, uint64_t n, bool may_wait)
         if (!may_wait) return UINT64_MAX;
         rec->space_waiters++;
         pthread_cond_signal(&rec->done_cv); /* the committer may hold slots that only wait for a COMMIT */
+        worker_wake(rec);
         while (!rec->error && rec->head + n - rec->freed > rec->queue.count) pthread_cond_wait(&rec->space_cv, &rec->lock);
         rec->space_waiters--;
         if (rec->error) return UINT64_MAX;
@@ -133,11 +135,6 @@ static uint64_t reserve(struct chv_recorder *rec, uint64_t n, bool may_wait)
     for (uint64_t p = position; p < rec->head; p++) queue_slot(&rec->queue, p)->position = UINT64_MAX;
     atomic_store_explicit(&rec->queue.file->head, rec->head, memory_order_release);
     return position;
-}
-
-static void wake_workers(struct chv_recorder *rec)
-{
-    if (rec->idle_workers) pthread_cond_signal(&rec->work_cv);
 }
 
 /* With lock held: say what was lost, now that there is room. */
@@ -159,7 +156,7 @@ static void emit_gaps(struct chv_recorder *rec)
         else
             g->first_block += blocks;
     }
-    wake_workers(rec);
+    worker_wake(rec);
 }
 
 /* May a full queue lose it, as configured? Only what a guest did: what was found by looking can wait, and the log
@@ -195,7 +192,7 @@ static int append_large(struct chv_recorder *rec, const struct chv_record *r, ui
         pthread_mutex_unlock(&rec->lock);
         fill_blocks(rec, r, from, n, position, now);
         pthread_mutex_lock(&rec->lock);
-        wake_workers(rec);
+        worker_wake(rec);
     }
     return 0;
 }
@@ -269,7 +266,7 @@ int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *recor
     if (r == 0) {
         rec->stats.requests += count;
         rec->stats.bytes += bytes;
-        wake_workers(rec);
+        worker_wake(rec);
     }
     pthread_mutex_unlock(&rec->lock);
     if (ticket) *ticket = last;
@@ -282,6 +279,7 @@ int chv_recorder_wait(struct chv_recorder *rec, uint64_t ticket, struct chv_err 
     pthread_mutex_lock(&rec->lock);
     if (ticket > rec->head) ticket = rec->head;
     if (ticket > rec->want) rec->want = ticket;
+    worker_wake(rec);
     if (rec->durable < ticket) pthread_cond_signal(&rec->done_cv);
     while (rec->durable < ticket && !rec->error) pthread_cond_wait(&rec->durable_cv, &rec->lock);
     if (rec->durable < ticket) r = sticky(rec, err);
@@ -294,6 +292,7 @@ int recorder_seal(struct chv_recorder *rec, struct chv_err *err)
 {
     pthread_mutex_lock(&rec->lock);
     rec->seal_wanted = true;
+    worker_wake(rec);
     pthread_cond_signal(&rec->done_cv);
     while (rec->seal_wanted && !rec->error) pthread_cond_wait(&rec->durable_cv, &rec->lock);
     int r = rec->error ? sticky(rec, err) : 0;

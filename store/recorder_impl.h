@@ -62,7 +62,7 @@ struct chv_recorder {
     struct queue queue;
 
     pthread_mutex_t lock;
-    pthread_cond_t space_cv, work_cv, done_cv, durable_cv;
+    pthread_cond_t space_cv, work_cv, linger_cv, done_cv, durable_cv;
     uint64_t head;     /* next position to reserve */
     uint64_t claim;    /* next position a worker takes */
     uint64_t next;     /* next position the committer logs */
@@ -72,6 +72,7 @@ struct chv_recorder {
     uint64_t last_time_ns;
     uint64_t clock_ns; /* an import's, instead of the clock; 0: the clock */
     unsigned idle_workers, space_waiters;
+    bool lingering;    /* a worker waits a moment for more to do */
     bool stopping, committer_done, seal_wanted;
     int error;         /* sticky: the store takes nothing any more */
     struct chv_err error_text;
@@ -114,6 +115,8 @@ void recorder_fail(struct chv_recorder *rec, const struct chv_err *err);
 int recorder_seal(struct chv_recorder *rec, struct chv_err *err);
 
 void *worker_main(void *rec);
+/* With lock held: there is something to do, or somebody waits for it. */
+void worker_wake(struct chv_recorder *rec);
 void *committer_main(void *rec);
 void *indexer_main(void *rec);
 void *merger_main(void *rec);

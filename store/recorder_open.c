@@ -64,6 +64,7 @@ static void stop_threads(struct chv_recorder *rec)
     pthread_mutex_lock(&rec->lock);
     rec->stopping = true;
     pthread_cond_broadcast(&rec->work_cv);
+    pthread_cond_broadcast(&rec->linger_cv);
     pthread_cond_broadcast(&rec->done_cv);
     pthread_mutex_unlock(&rec->lock);
     for (unsigned i = 0; i < rec->worker_count; i++) pthread_join(rec->workers[i], NULL);
@@ -139,6 +140,7 @@ int chv_recorder_open(const char *dir, const struct chv_recorder_options *option
     pthread_rwlock_init(&rec->mem_lock, NULL);
     pthread_cond_init(&rec->space_cv, NULL);
     pthread_cond_init(&rec->work_cv, NULL);
+    pthread_cond_init(&rec->linger_cv, NULL);
     pthread_cond_init(&rec->done_cv, NULL);
     pthread_cond_init(&rec->durable_cv, NULL);
     pthread_cond_init(&rec->index_cv, NULL);

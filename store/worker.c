@@ -3,12 +3,14 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zstd.h>
 
 #include "store/digest.h"
 #include "store/recorder_impl.h"
 
 #define CLAIM 32u
+#define LINGER_NS UINT64_C(1000000)
 #define ENTROPY_RAW 60000u /* 7.3 bits: will not shrink worth the time */
 
 /* With mem_lock held. */
@@ -65,6 +67,35 @@ static void work(struct chv_recorder *rec, ZSTD_CCtx *zstd, uint64_t from, uint6
     }
 }
 
+/* With lock held, something to do: is it enough, or awaited? */
+static bool hurry(const struct chv_recorder *rec)
+{
+    return rec->head - rec->claim >= CLAIM || rec->want > rec->claim || rec->space_waiters > 0 || rec->stopping ||
+           rec->seal_wanted || rec->error;
+}
+
+/* Small requests come one by one: let some gather, or waking up for each costs more than the work. */
+static void linger(struct chv_recorder *rec)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    uint64_t ns = (uint64_t)until.tv_nsec + LINGER_NS;
+    until.tv_sec += (time_t)(ns / 1000000000);
+    until.tv_nsec = (long)(ns % 1000000000);
+    rec->lingering = true;
+    while (!hurry(rec) && pthread_cond_timedwait(&rec->linger_cv, &rec->lock, &until) == 0) {}
+    rec->lingering = false;
+}
+
+void worker_wake(struct chv_recorder *rec)
+{
+    if (rec->claim == rec->head) return;
+    bool now = hurry(rec);
+    if (rec->lingering && now) pthread_cond_signal(&rec->linger_cv);
+    if (rec->idle_workers && (!rec->lingering || (now && rec->head - rec->claim > CLAIM)))
+        pthread_cond_signal(&rec->work_cv);
+}
+
 void *worker_main(void *arg)
 {
     struct chv_recorder *rec = arg;
@@ -77,19 +108,23 @@ void *worker_main(void *arg)
     }
     pthread_mutex_lock(&rec->lock);
     for (;;) {
-        while (rec->claim == rec->head && !rec->stopping) {
+        while (!rec->stopping && (rec->claim == rec->head || (rec->lingering && !hurry(rec)))) {
             rec->idle_workers++;
             pthread_cond_wait(&rec->work_cv, &rec->lock);
             rec->idle_workers--;
         }
         if (rec->claim == rec->head) break; /* stopping, and nothing left */
+        if (!hurry(rec)) {
+            linger(rec);
+            if (rec->claim == rec->head) continue;
+        }
         uint64_t from = rec->claim, n = rec->head - from, used = rec->head - rec->freed;
-        /* Share a short queue between the workers, take long strides of a long one. */
-        uint64_t share = n / rec->worker_count + 1;
+        /* Share a short queue between the workers when somebody waits, take long strides of a long one. */
+        uint64_t share = hurry(rec) ? n / rec->worker_count + 1 : n;
         if (n > share) n = share;
         if (n > CLAIM) n = CLAIM;
         rec->claim += n;
-        if (rec->claim < rec->head && rec->idle_workers) pthread_cond_signal(&rec->work_cv);
+        worker_wake(rec);
         pthread_mutex_unlock(&rec->lock);
         work(rec, zstd, from, from + n, used);
         pthread_mutex_lock(&rec->lock);
