@@ -216,7 +216,7 @@ static int run_request(struct request *q)
         return CLI_NOTHING;
     }
     code = list ? search_list(q, list) : search_files(q);
-    if (code == CLI_OK && !q->args.json) search_print_legend();
+    if (code == CLI_OK && !q->args.json) search_print_legend(&q->print);
     return code;
 }
 

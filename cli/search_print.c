@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define RUNS_SHOWN 256 /* pieces in a JSON answer */
+#define NAMING_NS (UINT64_C(60) * 1000000000)
 
 static const char *from_word(uint8_t op)
 {
@@ -101,7 +102,22 @@ static void print_steps(const struct search_candidate *c)
     printf("\n");
 }
 
-static void print_human(const struct search_print *p, const struct search_candidate *c, size_t rank)
+/* Names cost a walk over all metadata of a file system each; an answer shall not wait for hundreds of them. */
+static char *name_of(struct search_print *p, const struct search_candidate *c)
+{
+    if (!p->names) return NULL;
+    if (p->naming_ns > NAMING_NS) {
+        p->names_left_out++;
+        return NULL;
+    }
+    uint64_t begun = clock_now_ns();
+    char *name = search_name(p->store, c);
+    uint64_t now = clock_now_ns();
+    p->naming_ns += now > begun ? now - begun : 0;
+    return name;
+}
+
+static void print_human(struct search_print *p, const struct search_candidate *c, size_t rank)
 {
     const struct chv_space *space = chv_store_space_by_id(p->store, c->space);
     char time[CLOCK_TEXT_BYTES], until[CLOCK_TEXT_BYTES + 32], percent[32];
@@ -116,7 +132,7 @@ static void print_human(const struct search_print *p, const struct search_candid
     print_steps(c);
     if (c->weak) printf("      weak: rests on blocks that many files share\n");
     if (c->weak_at_best) printf("      and %llu non-probative blocks in place\n", (unsigned long long)c->weak_at_best);
-    char *name = p->names ? search_name(p->store, c) : NULL;
+    char *name = name_of(p, c);
     if (name) {
         printf("      file then: ");
         files_print_text(stdout, name);
@@ -187,7 +203,7 @@ static void json_subject(const struct search_print *p, const struct search_resul
                (unsigned long long)r->blocks, (unsigned long long)p->seed);
 }
 
-static void print_json(const struct search_print *p, const struct search_result *r, const struct search_candidate *c,
+static void print_json(struct search_print *p, const struct search_result *r, const struct search_candidate *c,
                        size_t rank)
 {
     const struct chv_space *space = chv_store_space_by_id(p->store, c->space);
@@ -210,7 +226,7 @@ static void print_json(const struct search_print *p, const struct search_result 
     printf(",\"best_seq\":%llu", (unsigned long long)c->best_seq);
     json_steps(c);
     json_runs(p, c);
-    char *name = p->names ? search_name(p->store, c) : NULL;
+    char *name = name_of(p, c);
     printf(",\"name\":");
     if (name) cli_json_string(stdout, name);
     else printf("null");
@@ -219,7 +235,7 @@ static void print_json(const struct search_print *p, const struct search_result 
     printf("}\n");
 }
 
-void search_print_candidates(const struct search_print *p, const struct search_result *r)
+void search_print_candidates(struct search_print *p, const struct search_result *r)
 {
     for (size_t i = 0; i < r->candidate_count && i < p->limit; i++) {
         if (p->json) print_json(p, r, &r->candidates[i], i + 1);
@@ -229,8 +245,11 @@ void search_print_candidates(const struct search_print *p, const struct search_r
         printf("  … and %zu more; --limit shows them\n", r->candidate_count - (size_t)p->limit);
 }
 
-void search_print_legend(void)
+void search_print_legend(const struct search_print *p)
 {
+    if (p->names_left_out)
+        printf("note: %llu names were not looked up because the first ones took long; --limit or --at shows fewer candidates\n",
+               (unsigned long long)p->names_left_out);
     printf("\npercentage: of the probative blocks, at the instant when most were there; LBA in 512-byte sectors; times UTC\n"
            "from: the first block arrived (written), was met (found), or had been there (before recording)\n"
            "until: the last block went; pieces in order, scattered: a fragmented copy\n");
