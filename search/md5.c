@@ -23,8 +23,9 @@ struct md5_header {
     uint32_t version, entry_bytes;
     uint8_t uuid[16];
     uint64_t first_seq, last_seq, entries, zero;
+    uint8_t digest[32];
 };
-_Static_assert(sizeof(struct md5_header) == 64, "header of an md5 run");
+_Static_assert(sizeof(struct md5_header) == 96, "header of an md5 run");
 
 struct md5_entry {
     uint8_t md5[MD5_BYTES], sha256[CHV_HASH_BYTES];
@@ -82,7 +83,13 @@ static bool run_open(const struct md5_index *index, const char *name, struct md5
         good = run->map != NULL;
     }
     close(fd);
-    if (!good) return false;
+    uint8_t digest[32];
+    good = good && EVP_Digest((const uint8_t *)run->map + sizeof header, run->map_bytes - sizeof header, digest, NULL,
+                              EVP_sha256(), NULL) == 1 && memcmp(digest, header.digest, sizeof digest) == 0;
+    if (!good) {
+        run_close(run);
+        return false;
+    }
     run->entries = (const struct md5_entry *)((const uint8_t *)run->map + sizeof header);
     run->count = header.entries;
     run->first_seq = header.first_seq;
@@ -138,6 +145,7 @@ static int index_load(struct md5_index *index, struct chv_err *err)
 
 struct run_writer {
     FILE *out;
+    EVP_MD_CTX *digest;
     char path[4200], name[64];
     struct md5_header header;
     struct md5_entry last;
@@ -156,6 +164,8 @@ static int writer_open(struct run_writer *w, const struct md5_index *index, uint
     snprintf(w->name, sizeof w->name, "md5-%" PRIu64 "-%" PRIu64 ".run", first, last);
     snprintf(w->path, sizeof w->path, "%s/%s.%d", index->dir, w->name, (int)getpid());
     w->out = fopen(w->path, "we");
+    w->digest = EVP_MD_CTX_new();
+    if (!w->digest || EVP_DigestInit_ex(w->digest, EVP_sha256(), NULL) != 1) return chv_err_set(err, ENOMEM, "out of memory");
     if (!w->out || fwrite(&w->header, sizeof w->header, 1, w->out) != 1)
         return chv_err_set(err, errno, "%s: cannot write the MD5 column: %s", w->path, strerror(errno));
     return 0;
@@ -165,14 +175,17 @@ static void writer_add(struct run_writer *w, const struct md5_entry *entry)
 {
     if (w->header.entries > 0 && memcmp(entry, &w->last, sizeof *entry) == 0) return;
     fwrite(entry, sizeof *entry, 1, w->out); /* an error stays with the stream until the end */
+    EVP_DigestUpdate(w->digest, entry, sizeof *entry);
     w->last = *entry;
     w->header.entries++;
 }
 
 static int writer_close(struct run_writer *w, const struct md5_index *index, bool keep, struct chv_err *err)
 {
+    bool hashed = w->digest && EVP_DigestFinal_ex(w->digest, w->header.digest, NULL) == 1;
+    EVP_MD_CTX_free(w->digest);
     if (!w->out) return -EBADF;
-    bool good = keep && fflush(w->out) == 0 && !ferror(w->out) &&
+    bool good = keep && hashed && fflush(w->out) == 0 && !ferror(w->out) &&
                 pwrite(fileno(w->out), &w->header, sizeof w->header, 0) == (ssize_t)sizeof w->header &&
                 fdatasync(fileno(w->out)) == 0;
     int code = errno;

@@ -2,10 +2,10 @@
  *
  * Derived, made on demand (lists of MD5 block hashes are still common) and kept beside the index:
  *   STORE/index/md5-FIRST-LAST.run   blocks first seen in events FIRST..LAST
- *     header (64 bytes): magic "CHVMD5\r\n", u32 version 1, u32 entry bytes 48, u8[16] store uuid,
- *     u64 first seq, u64 last seq, u64 entries, u64 0
+ *     header (96 bytes): magic "CHVMD5\r\n", u32 version 1, u32 entry bytes 48, u8[16] store uuid,
+ *     u64 first seq, u64 last seq, u64 entries, u64 0, u8[32] SHA-256 of the entries
  *     entries, sorted: u8[16] MD5, u8[32] SHA-256
- * Deleting these files loses nothing but time. */
+ * A run that does not match its digest is made again; deleting these files loses nothing but time. */
 #ifndef CHV_SEARCH_MD5_H
 #define CHV_SEARCH_MD5_H
 

@@ -119,9 +119,12 @@ md5deep -p 4096 f | search --hashes - --json
 printf 'space disk:a 16777216 zero\nat 70\nwrite 4000 stranger\n' | synth s 4096 # continue the store
 md5deep -p 4096 stranger | search --hashes - --json
 json "a[0]['fraction'] == 1 and a[0]['lba'] == 4000"
-rm s/index/md5-*
-md5deep -p 4096 stranger | search --hashes - --json
-json "a[0]['fraction'] == 1"
+for damage in "rm s/index/md5-*" "printf X | dd of=$(ls s/index/md5-* | head -1) bs=1 seek=100 conv=notrunc status=none" \
+  "truncate -s -10 s/index/md5-*"; do
+  eval "$damage"
+  md5deep -p 4096 stranger | search --hashes - --json
+  json "a[0]['fraction'] == 1 and a[0]['lba'] == 4000"
+done
 python3 - <<'END'
 import hashlib, json
 d = open('f', 'rb').read()
@@ -157,6 +160,11 @@ synth s6 4096 <<<$'space disk:a 16777216\nat 5\nwrite 800 f\nwrite 816 other 0 2
 expect_exit 0 chronovisor search --store s6 --no-names f --json
 json "[(x['lba'], x['fraction'], x['until'] is None) for x in a] == [(800, 1, False), (2400, 1, True)]"
 json "[s['blocks'] for s in a[0]['over_time']] == [11, 10, 9, 8, 7, 6, 0] or a[0]['over_time'][-1]['blocks'] == 0"
+
+# --- every way to end
+synth s7 4096 <<<$'space disk:a 16777216\nat 1\nwrite 800 f\nwrite 1600 f\nwrite 2400 f\nat 2\nzero 800 88\nat 3\ntrim 1600 88\nat 4\ngap 2400 88'
+expect_exit 0 chronovisor search --store s7 --no-names f --json
+json "[(x['lba'], x['until_how'], x['until'][17:19]) for x in a] == [(800, 'zeroed', '02'), (1600, 'trimmed', '03'), (2400, 'not recorded', '04')]"
 
 # --- after a prune
 expect_exit 0 chronovisor prune --store s --before "$t:35Z" --reason test
