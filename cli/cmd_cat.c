@@ -46,7 +46,9 @@ static int cat_run(int argc, char **argv)
         struct output out = {0};
         uint64_t size = 0;
         const char *path = args.positional[0];
-        if (cli_custody(&args, "cat", "%s seq:%llu %.800s", at.space->name, (unsigned long long)at.seq, path) == 0) {
+        char plain[800];
+        if (cli_custody(&args, "cat", "%s seq:%llu %s", at.space->name, (unsigned long long)at.seq,
+                        files_plain_text(path, plain, sizeof plain)) == 0) {
             int r = files_read(at.fs, path, cli_flag(&args, "-d"), put_data, &out, &size, &err);
             if (r == 0 && !put_zeros(&out, size)) r = 1;
             if (r < 0) {

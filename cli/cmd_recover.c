@@ -325,8 +325,10 @@ static int recover_run(int argc, char **argv)
         cli_failf(&args, "say where to with -o DIR (or -o FILE)");
     else if (cli_number(&args, "--limit", 1000000, 100000000, &limit) && files_at_open(&args, &r.at)) {
         r.limit = limit;
-        if (cli_custody(&args, "recover", "%s seq:%llu %.500s%s to %.300s", r.at.space->name, (unsigned long long)r.at.seq,
-                        args.positional[0], args.count > 1 ? " and more" : "", out) == 0)
+        char path[500], to[300];
+        if (cli_custody(&args, "recover", "%s seq:%llu %s%s to %s", r.at.space->name, (unsigned long long)r.at.seq,
+                        files_plain_text(args.positional[0], path, sizeof path), args.count > 1 ? " and more" : "",
+                        files_plain_text(out, to, sizeof to)) == 0)
             code = recover_all(&r, out);
         files_at_close(&r.at);
     }

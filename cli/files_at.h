@@ -35,6 +35,8 @@ void files_print_dfxml(FILE *out, const struct files_entry *e, const struct file
 void files_print_dfxml_tail(FILE *out);
 /* Text of a hostile image on a terminal: control characters and broken UTF-8 become '?'. */
 void files_print_text(FILE *out, const char *text);
+/* The same into buf, cut to fit: for the custody log, which takes nothing but UTF-8. */
+const char *files_plain_text(const char *text, char *buf, size_t bytes);
 /* RFC 3339 with nanoseconds where there are any; "-" when not known. */
 #define FILES_TIME_BYTES 48
 const char *files_time(const struct files_entry *e, int which, char buf[FILES_TIME_BYTES]);

@@ -17,17 +17,41 @@ static size_t utf8_at(const unsigned char *p)
     return n;
 }
 
+/* May this sequence of n bytes go to a terminal? */
+static bool is_plain(const unsigned char *p, size_t n)
+{
+    return n > 0 && *p >= 0x20 && *p != 0x7f && !(n == 2 && p[0] == 0xc2 && p[1] < 0xa0); /* C0 and C1 controls */
+}
+
 void files_print_text(FILE *out, const char *text)
 {
     for (const unsigned char *p = (const unsigned char *)text; *p;) {
         size_t n = utf8_at(p);
-        bool control = n == 0 || *p < 0x20 || *p == 0x7f || (n == 2 && p[0] == 0xc2 && p[1] < 0xa0); /* C1 controls */
-        if (control)
-            fputc('?', out);
-        else
+        if (is_plain(p, n))
             fwrite(p, 1, n, out);
+        else
+            fputc('?', out);
         p += n ? n : 1;
     }
+}
+
+const char *files_plain_text(const char *text, char *buf, size_t bytes)
+{
+    size_t used = 0;
+    for (const unsigned char *p = (const unsigned char *)text; *p;) {
+        size_t n = utf8_at(p);
+        bool plain = is_plain(p, n);
+        if (used + (plain ? n : 1) >= bytes) break;
+        if (plain) {
+            memcpy(buf + used, p, n);
+            used += n;
+        } else {
+            buf[used++] = '?';
+        }
+        p += n ? n : 1;
+    }
+    buf[used] = 0;
+    return buf;
 }
 
 const char *files_time(const struct files_entry *e, int which, char buf[FILES_TIME_BYTES])

@@ -1,6 +1,6 @@
 # Partition tables and file systems made here: MBR with a logical partition, GPT, bare, none; odd names; big directories.
 source "$CHV_SOURCE/tests/functions.sh"
-requires mke2fs debugfs mkfs.vfat mkfs.exfat mkfs.ntfs ntfscp python3
+requires mke2fs debugfs mkfs.vfat mkfs.exfat mkfs.ntfs ntfscp ntfs-3g python3
 record=$BUILD/tests/files/files-record
 head -c 70000 /dev/urandom >f
 truncate -s 8M e; mke2fs -q -t ext4 -b 1024 -O inline_data e
@@ -8,7 +8,8 @@ truncate -s 8M x; mkfs.exfat x >/dev/null
 truncate -s 8M n; mkfs.ntfs -q -F n
 truncate -s 8M v; mkfs.vfat v >/dev/null
 debugfs -w -R "write f $(printf 'caf\xc3\xa9')" e >/dev/null 2>&1
-debugfs -w -R "write f $(printf 'latin\xe9 |pipe')" e >/dev/null 2>&1 || true
+latin=$(printf 'latin\xe9 |pipe')
+debugfs -w -R "write f \"$latin\"" e >/dev/null 2>&1
 debugfs -w -R "write f plain" e >/dev/null 2>&1
 echo short >s
 debugfs -w -R "write s inline" e >/dev/null 2>&1
@@ -43,6 +44,10 @@ c ls --space disk:n | grep -q ' plain:stream$' || fail "ls shows no stream"
 c cat /PLAIN --space disk:n | cmp - f || fail "NTFS minds case"
 c cat "$(printf '/caf\xc3\xa9')" --space disk:e | cmp - f || fail "UTF-8 name"
 [[ $(c ls /many --space disk:d | wc -l) == 3000 ]] || fail "a big directory"
+c ls --space disk:e | grep -qF 'latin? |pipe' || fail "a name that is no UTF-8"
+c cat "/$latin" --space disk:e | cmp - f || fail "cat of a name that is no UTF-8"
+c recover "/$latin" -o names/ --space disk:e >/dev/null 2>&1
+cmp "names/$latin" f || fail "recover of a name that is no UTF-8"
 c ls -r --bodyfile --space disk:e | awk -F'|' 'NF != 11 { exit 1 }' || fail "a name breaks the body file"
 c ls -r --json --space disk:e | python3 -c "import json, sys; [json.loads(line) for line in sys.stdin]" || fail "a name breaks JSON"
 c ls -r --dfxml --space disk:e | python3 -c "import sys, xml.dom.minidom as m; m.parse(sys.stdin.buffer)" || fail "a name breaks XML"
@@ -63,6 +68,27 @@ for i in 12 16; do
   one_line_error c cat /_WO.TXT --space disk:fat$i
   [[ $(c cat /_WO.TXT -d --space disk:fat$i | tr -d B | wc -c) == 0 ]] || fail "FAT$i: cat -d"
 done
+
+# compressed NTFS, and a sparse file on it
+truncate -s 16M packed; mkfs.ntfs -q -F -C packed 2>/dev/null
+mkdir mnt
+if ntfs-3g -o compression packed mnt 2>/dev/null; then
+  CLEANUP+=("umount mnt")
+  seq 20000 >numbers
+  cp numbers mnt/
+  truncate -s 3M mnt/sparse
+  cat f >>mnt/sparse
+  sync mnt/numbers mnt/sparse
+  umount mnt
+  (truncate -s 3M hole && cat hole f >sparse)
+  "$record" store disk:packed $((time += 10)) packed
+  c stat /numbers --space disk:packed | grep -q compressed || fail "not compressed"
+  c cat /numbers --space disk:packed | cmp - numbers || fail "compressed content"
+  c recover /numbers /sparse -o unpacked --space disk:packed >/dev/null 2>&1
+  cmp unpacked/numbers numbers && cmp unpacked/sparse sparse || fail "recovered from compressed NTFS"
+elif [[ ${CHV_NO_SKIP:-} && $EUID == 0 ]]; then
+  fail "ntfs-3g cannot mount"
+fi
 
 # nothing there, random bytes, a space that is unknown
 truncate -s 1M zero
