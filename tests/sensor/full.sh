@@ -1,5 +1,5 @@
 # The store's disk is full: the guest's writes fail, nothing is acknowledged that is not recorded, what was is not lost.
-source "$CHV_SOURCE/tests/functions.sh"
+source "${CHV_SOURCE:?set by meson}/tests/functions.sh"
 source "$CHV_SOURCE/tests/sensor/functions.sh"
 requires python3 unshare
 if [[ -z ${CHV_IN_MOUNT_SPACE:-} ]]; then

@@ -2,6 +2,21 @@
 requires nbdkit nbdinfo
 export PYTHONPATH=$SOURCE/tests/sensor
 
+# A sanitized plugin wants its runtime to be loaded before nbdkit, which has none.
+PLUGIN=$BUILD/sensor/nbd/nbdkit-chronovisor-plugin.so
+RUNTIME=
+for kind in asan tsan; do
+  grep -q "__${kind}_init" "$PLUGIN" || continue
+  RUNTIME=$(ldd "$PLUGIN" | awk -v lib="lib$kind" 'index($1, lib) { print $3 }')
+  [[ $RUNTIME ]] || RUNTIME=$(clang -print-file-name="libclang_rt.$kind-x86_64.so")
+done
+if [[ $RUNTIME ]]; then
+  mkdir -p bin
+  printf '#!/bin/sh\nLD_PRELOAD=%q ASAN_OPTIONS=detect_leaks=0:${ASAN_OPTIONS:-} exec %q "$@"\n' "$RUNTIME" "$(command -v nbdkit)" >bin/nbdkit
+  chmod +x bin/nbdkit
+  PATH=$WORK/bin:$PATH
+fi
+
 # start_record ARGUMENT…: record in the background (pid in $RECORD), wait until the socket answers
 start_record() {
   "$BUILD/cli/chronovisor" record --store st "$@" >record.out 2>record.err &
@@ -15,6 +30,7 @@ stop_record() {
   kill -TERM "$RECORD"
   wait "$RECORD" || code=$?
   [[ $code == "${1:-0}" ]] || { cat record.err >&2; fail "record ended with $code"; }
+  ! grep -E 'Sanitizer|runtime error' record.err >&2 || fail "a sanitizer found something"
   [[ ! -e st/nbd.sock ]] || fail "the socket was left behind"
 }
 # same_as_disk DISK SPACE: restoring the newest instant gives the disk

@@ -1,5 +1,5 @@
 # kill -9 of the whole recording server under load: what it acknowledged is on the disk and in the log.
-source "$CHV_SOURCE/tests/functions.sh"
+source "${CHV_SOURCE:?set by meson}/tests/functions.sh"
 source "$CHV_SOURCE/tests/sensor/functions.sh"
 requires python3
 head -c 16M /dev/urandom >d.img

@@ -1,5 +1,5 @@
 # A disk recorded over NBD, used by good clients and bad ones; then the log has it all.
-source "$CHV_SOURCE/tests/functions.sh"
+source "${CHV_SOURCE:?set by meson}/tests/functions.sh"
 source "$CHV_SOURCE/tests/sensor/functions.sh"
 requires nbdcopy fio qemu-img python3
 
