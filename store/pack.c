@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "store/digest.h"
 #include "store/sha.h"
 
 #define BLOCK_MAX 4096u
@@ -119,6 +120,93 @@ int pack_read(struct pack_set *set, pack_loc loc, const uint8_t hash[32], void *
     }
     return chv_err_set(err, EBADMSG, "packs/%08llu.pack at %llu: the stored block is damaged",
                        (unsigned long long)pack_loc_pack(loc), (unsigned long long)offset);
+}
+
+/* --- many at once ----------------------------------------------------------------------------- */
+
+enum { MANY_BYTES = 256 << 10, MANY_GAP_BYTES = 16 << 10, MANY_JOBS = 64 };
+
+static int compare_wants(const void *a, const void *b)
+{
+    pack_loc x = ((const struct pack_want *)a)->loc, y = ((const struct pack_want *)b)->loc;
+    return (x > y) - (x < y);
+}
+
+static int damaged(pack_loc loc, struct chv_err *err)
+{
+    return chv_err_set(err, EBADMSG, "packs/%08llu.pack at %llu: the stored block is damaged",
+                       (unsigned long long)pack_loc_pack(loc), (unsigned long long)pack_loc_offset(loc));
+}
+
+/* How many of the wants lie so close together that one read brings them all. */
+static size_t neighbours(const struct pack_want *wants, size_t count, size_t record_max)
+{
+    size_t n = 1;
+    uint64_t first = pack_loc_offset(wants[0].loc);
+    while (n < count && pack_loc_pack(wants[n].loc) == pack_loc_pack(wants[0].loc) &&
+           pack_loc_offset(wants[n].loc) - pack_loc_offset(wants[n - 1].loc) <= record_max + MANY_GAP_BYTES &&
+           pack_loc_offset(wants[n].loc) - first + record_max <= MANY_BYTES)
+        n++;
+    return n;
+}
+
+static int verify_wants(const struct pack_want *wants, size_t count, size_t block_bytes, struct chv_err *err)
+{
+    struct digest_job jobs[MANY_JOBS];
+    uint8_t hashes[MANY_JOBS][32];
+    for (size_t from = 0; from < count; from += MANY_JOBS) {
+        size_t n = count - from < MANY_JOBS ? count - from : MANY_JOBS;
+        for (size_t i = 0; i < n; i++) jobs[i] = (struct digest_job){.data = wants[from + i].buf, .hash = hashes[i]};
+        digest_blocks(jobs, n, block_bytes);
+        for (size_t i = 0; i < n; i++)
+            if (memcmp(hashes[i], wants[from + i].hash, 32) != 0) return damaged(wants[from + i].loc, err);
+    }
+    return 0;
+}
+
+static int read_neighbours(struct pack_set *set, const struct pack_want *wants, size_t count, uint8_t *window,
+                           ZSTD_DCtx *zstd, struct chv_err *err)
+{
+    const uint32_t block_bytes = set->meta->block_bytes;
+    uint64_t first = pack_loc_offset(wants[0].loc);
+    size_t bytes = (size_t)(pack_loc_offset(wants[count - 1].loc) - first) + sizeof(struct pack_record) + block_bytes;
+    int fd = set_acquire(set, pack_loc_pack(wants[0].loc), err);
+    if (fd < 0) return fd;
+    ssize_t got = pread(fd, window, bytes, (off_t)first); /* less at the end of the pack */
+    int failed = got < 0 ? errno : 0;
+    pthread_rwlock_unlock(&set->lock);
+    if (failed)
+        return chv_err_set(err, failed, "packs/%08llu.pack at %llu: %s", (unsigned long long)pack_loc_pack(wants[0].loc),
+                           (unsigned long long)first, strerror(failed));
+    for (size_t i = 0; i < count; i++) {
+        size_t at = (size_t)(pack_loc_offset(wants[i].loc) - first);
+        struct pack_record rec;
+        if (at + sizeof rec > (size_t)got) return damaged(wants[i].loc, err);
+        memcpy(&rec, window + at, sizeof rec);
+        at += sizeof rec;
+        if (!record_sane(&rec, block_bytes) || at + rec.stored_bytes > (size_t)got) return damaged(wants[i].loc, err);
+        if (rec.codec == CODEC_RAW)
+            memcpy(wants[i].buf, window + at, block_bytes);
+        else if (ZSTD_decompressDCtx(zstd, wants[i].buf, block_bytes, window + at, rec.stored_bytes) != block_bytes)
+            return damaged(wants[i].loc, err);
+    }
+    return verify_wants(wants, count, block_bytes, err);
+}
+
+int pack_read_many(struct pack_set *set, struct pack_want *wants, size_t count, struct chv_err *err)
+{
+    size_t record_max = sizeof(struct pack_record) + set->meta->block_bytes;
+    uint8_t *window = malloc(MANY_BYTES);
+    ZSTD_DCtx *zstd = ZSTD_createDCtx();
+    int r = window && zstd ? 0 : chv_err_set(err, ENOMEM, "out of memory");
+    qsort(wants, count, sizeof *wants, compare_wants);
+    for (size_t at = 0, n; r == 0 && at < count; at += n) {
+        n = neighbours(wants + at, count - at, record_max);
+        r = read_neighbours(set, wants + at, n, window, zstd, err);
+    }
+    ZSTD_freeDCtx(zstd);
+    free(window);
+    return r;
 }
 
 static int scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_t to, bool check_header, bool verify,

@@ -43,6 +43,14 @@ void pack_set_fini(struct pack_set *set);
 /* Read, decompress and verify one block into buf[block_bytes]. EBADMSG names pack and offset. */
 int pack_read(struct pack_set *set, pack_loc loc, const uint8_t hash[32], void *buf, struct chv_err *err);
 
+/* The same for many blocks: neighbours in a pack are read in one piece. Reorders `wants`. */
+struct pack_want {
+    pack_loc loc;
+    const uint8_t *hash;
+    uint8_t *buf;
+};
+int pack_read_many(struct pack_set *set, struct pack_want *wants, size_t count, struct chv_err *err);
+
 /* Check header and size of pack `number`. */
 int pack_check_header(const struct meta *meta, uint64_t number, int fd, struct chv_err *err);
 

@@ -156,15 +156,33 @@ static bool find_loc(const struct chv_store *s, const uint8_t hash[32], pack_loc
     return false;
 }
 
+static int no_such_block(const struct chv_store *s, const uint8_t *hash, struct chv_err *err)
+{
+    char text[17];
+    for (int i = 0; i < 8; i++) snprintf(text + 2 * i, 3, "%02x", hash[i]);
+    return chv_err_set(err, ENOENT, "no pack in %s holds block %s…; 'chronovisor verify' says more", s->meta.dir, text);
+}
+
 int chv_store_read_block(const struct chv_store *s, const uint8_t hash[CHV_HASH_BYTES], void *buf, struct chv_err *err)
 {
     pack_loc loc;
-    if (!find_loc(s, hash, &loc)) {
-        char text[17];
-        for (int i = 0; i < 8; i++) snprintf(text + 2 * i, 3, "%02x", hash[i]);
-        return chv_err_set(err, ENOENT, "no pack in %s holds block %s…; 'chronovisor verify' says more", s->meta.dir, text);
-    }
+    if (!find_loc(s, hash, &loc)) return no_such_block(s, hash, err);
     return pack_read((struct pack_set *)(uintptr_t)&s->packs, loc, hash, buf, err);
+}
+
+int chv_store_read_blocks(const struct chv_store *s, const uint8_t (*hashes)[CHV_HASH_BYTES], uint8_t *const *bufs,
+                          size_t count, struct chv_err *err)
+{
+    struct pack_want *wants = malloc(count * sizeof *wants + 1);
+    if (!wants) return chv_err_set(err, ENOMEM, "out of memory");
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        wants[i] = (struct pack_want){.hash = hashes[i], .buf = bufs[i]};
+        if (!find_loc(s, hashes[i], &wants[i].loc)) r = no_such_block(s, hashes[i], err);
+    }
+    if (r == 0) r = pack_read_many((struct pack_set *)(uintptr_t)&s->packs, wants, count, err);
+    free(wants);
+    return r;
 }
 
 int chv_store_has_block(const struct chv_store *s, const uint8_t hash[CHV_HASH_BYTES])

@@ -125,6 +125,13 @@ uint64_t chv_view_unknown_blocks(const struct chv_view *view)
 
 /* --- one pass over the extents of a span --------------------------------------------------- */
 
+static int damaged(const struct chv_view *view, uint64_t block, int r, struct chv_err *err)
+{
+    chv_err_prefix(err, "block %llu of %s as of seq:%llu", (unsigned long long)block, view->space.name,
+                   (unsigned long long)view->seq);
+    return r;
+}
+
 static int read_data(struct chv_view *view, const struct chv_store *store, const struct chv_extent *extent,
                      struct span span, bool cached, struct chv_err *err)
 {
@@ -133,28 +140,56 @@ static int read_data(struct chv_view *view, const struct chv_store *store, const
     uint8_t block[BLOCK_BYTES_MAX];
     uint8_t *into = span.bytes == view->block_bytes ? span.buf : block;
     int r = chv_store_read_block(store, extent->hash, into, err);
-    if (r < 0) {
-        chv_err_prefix(err, "block %llu of %s as of seq:%llu", (unsigned long long)extent->first_block,
-                       view->space.name, (unsigned long long)view->seq);
-        return r;
-    }
+    if (r < 0) return damaged(view, extent->first_block, r, err);
     if (cached) block_cache_put(view->cache, extent->hash, into);
     if (into != span.buf) memcpy(span.buf, block + in_block, span.bytes);
     return 0;
 }
 
+/* Whole blocks of a long read, to be fetched together. */
+enum { BATCH_BLOCKS = 256 };
+struct batch {
+    size_t count;
+    uint8_t hashes[BATCH_BLOCKS][CHV_HASH_BYTES];
+    uint8_t *bufs[BATCH_BLOCKS];
+    uint64_t blocks[BATCH_BLOCKS];
+};
+
+static int batch_flush(struct chv_view *view, const struct chv_store *store, struct batch *batch, struct chv_err *err)
+{
+    size_t count = batch->count;
+    batch->count = 0;
+    if (count == 0 || chv_store_read_blocks(store, batch->hashes, batch->bufs, count, NULL) == 0) return 0;
+    for (size_t i = 0; i < count; i++) { /* which one? */
+        int r = chv_store_read_block(store, batch->hashes[i], batch->bufs[i], err);
+        if (r < 0) return damaged(view, batch->blocks[i], r, err);
+    }
+    return 0;
+}
+
+static int batch_add(struct chv_view *view, const struct chv_store *store, struct batch *batch,
+                     const struct chv_extent *extent, uint8_t *buf, struct chv_err *err)
+{
+    memcpy(batch->hashes[batch->count], extent->hash, CHV_HASH_BYTES);
+    batch->bufs[batch->count] = buf;
+    batch->blocks[batch->count++] = extent->first_block;
+    return batch->count == BATCH_BLOCKS ? batch_flush(view, store, batch, err) : 0;
+}
+
 static int read_source(struct chv_view *view, struct span span, struct chv_err *err);
 
-/* from_live: the span already holds what the device had, and SOURCE extents keep it. */
+/* batch: of a long read; without, the cache is used. from_live: the span already holds what the device had, and SOURCE
+ * extents keep it. */
 static int read_extent(struct chv_view *view, const struct chv_store *store, const struct chv_extent *extent,
-                       struct span span, bool cached, bool from_live, struct chv_err *err)
+                       struct span span, struct batch *batch, bool from_live, struct chv_err *err)
 {
     switch (extent->state) {
     case CHV_STATE_ZERO:
         memset(span.buf, 0, span.bytes);
         return 0;
     case CHV_STATE_DATA:
-        return read_data(view, store, extent, span, cached, err);
+        if (batch && span.bytes == view->block_bytes) return batch_add(view, store, batch, extent, span.buf, err);
+        return read_data(view, store, extent, span, !batch, err);
     case CHV_STATE_SOURCE:
         return from_live ? 0 : read_source(view, span, err);
     case CHV_STATE_UNKNOWN:
@@ -170,7 +205,7 @@ static int read_extent(struct chv_view *view, const struct chv_store *store, con
 /* Apply an extent to the front of the span and move the span behind it. With assume_unchanged
  * UNKNOWN extents are looked at block by block. */
 static int consume(struct chv_view *view, const struct chv_store *store, const struct chv_extent *extent,
-                   struct span *span, bool cached, bool from_live, struct chv_err *err)
+                   struct span *span, struct batch *batch, bool from_live, struct chv_err *err)
 {
     uint64_t end = (extent->first_block + extent->blocks) * view->block_bytes;
     while (span->bytes > 0 && span->offset < end) {
@@ -185,7 +220,7 @@ static int consume(struct chv_view *view, const struct chv_store *store, const s
         }
         struct span part = *span;
         if (part.bytes > piece_end - part.offset) part.bytes = (size_t)(piece_end - part.offset);
-        int r = read_extent(view, store, &piece, part, cached, from_live, err);
+        int r = read_extent(view, store, &piece, part, batch, from_live, err);
         if (r < 0) return r;
         span->buf += part.bytes;
         span->offset += part.bytes;
@@ -204,15 +239,18 @@ static int read_span(struct chv_view *view, const struct chv_store *store, struc
         int r = 0;
         for (uint64_t block = first; r == 0 && block < end; block++) {
             r = chv_store_block_at(store, view->space.id, block, view->seq, &extent, err);
-            if (r == 0) r = consume(view, store, &extent, &span, true, from_live, err);
+            if (r == 0) r = consume(view, store, &extent, &span, NULL, from_live, err);
         }
         return r;
     }
     struct chv_map *map;
+    struct batch batch;
+    batch.count = 0;
     int r = chv_map_open(store, view->space.id, first, end, view->seq, &map, err);
     if (r < 0) return r;
     while (span.bytes > 0 && (r = chv_map_next(map, &extent, err)) > 0)
-        if ((r = consume(view, store, &extent, &span, false, from_live, err)) < 0) break;
+        if ((r = consume(view, store, &extent, &span, &batch, from_live, err)) < 0) break;
+    if (r >= 0) r = batch_flush(view, store, &batch, err);
     chv_map_close(map);
     if (r < 0) return r;
     return span.bytes == 0 ? 0 : chv_err_set(err, EIO, "the map of %s ends before its size", view->space.name);

@@ -122,6 +122,10 @@ int chv_store_next_version(const struct chv_store *store, uint16_t space, uint64
  * ENOENT: no pack holds it; EBADMSG: the stored bytes do not match (the text names the pack). */
 int chv_store_read_block(const struct chv_store *store, const uint8_t hash[CHV_HASH_BYTES], void *buf,
                          struct chv_err *err);
+/* The same for many blocks: bufs[i] gets the block of hashes[i]. Those that were recorded one after another are read in one
+ * piece. When one cannot be read, the error is about it and the buffers hold anything. */
+int chv_store_read_blocks(const struct chv_store *store, const uint8_t (*hashes)[CHV_HASH_BYTES], uint8_t *const *bufs,
+                          size_t count, struct chv_err *err);
 /* 1 if the content is stored, 0 if not, -errno. Exact (full hash), does not touch packs. */
 int chv_store_has_block(const struct chv_store *store, const uint8_t hash[CHV_HASH_BYTES]);
 

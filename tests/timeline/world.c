@@ -25,7 +25,11 @@ void world_random_fill(struct world *w, void *buf, size_t bytes)
 void world_start_recording(struct world *w)
 {
     struct chv_err err;
-    const struct chv_recorder_options options = {.queue_blocks = 256, .workers = 2, .clock_ns = w->now_ns};
+    const struct chv_recorder_options options = {.queue_blocks = 256,
+                                                 .workers = 2,
+                                                 .clock_ns = w->now_ns,
+                                                 .segment_events = 128, /* many seams */
+                                                 .pack_bytes = 256 << 10};
     CHECK_OK(chv_recorder_open(w->store_dir, &options, &w->recorder, &err), err);
 }
 
