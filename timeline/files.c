@@ -35,6 +35,9 @@ struct sink {
     void *arg;
     uint64_t *size_bytes;
     struct files_info *info;
+    /* what the worker may still say: an honest one keeps to these by itself */
+    uint64_t entries_left;
+    uint64_t data_at, data_end; /* content comes in order and ends with the size announced */
 };
 
 /* --- the worker's life ------------------------------------------------------------------- */
@@ -57,6 +60,8 @@ static int worker_start(struct files_fs *fs, struct chv_err *err)
         files_worker(ends[1], fs->window, fs->image.size_bytes);
     }
     close(ends[1]);
+    struct timeval patience = {.tv_sec = fs->options.stall_seconds};
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience); /* a worker that does not listen */
     fs->pid = pid;
     fs->socket = ends[0];
     return 0;
@@ -83,12 +88,11 @@ static int worker_lost(struct files_fs *fs, int reason, struct chv_err *err)
         return chv_err_set(err, EPROTO, "the file system is damaged: the parser made no progress for %u s and was stopped",
                            fs->options.stall_seconds);
     }
-    /* Its end of the socket is closed, so it is ending by itself: let it say how. */
-    int status = 0;
-    while (waitpid(fs->pid, &status, 0) < 0 && errno == EINTR) {}
-    close(fs->socket);
-    fs->pid = 0;
-    fs->socket = -1;
+    /* Its end of the socket is closed, so it is ending by itself: let it say how, but do not count on it. */
+    siginfo_t info = {0};
+    for (int i = 0; i < 200 && waitid(P_PID, (id_t)fs->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0; i++)
+        usleep(10000);
+    int status = worker_end(fs);
     if (WIFSIGNALED(status))
         return chv_err_set(err, EPROTO, "the file system is damaged: the parser crashed on it (signal %d); nothing else is affected",
                            WTERMSIG(status));
@@ -131,10 +135,11 @@ static const char *checked_text(const char *text, size_t bytes, size_t max_bytes
 }
 
 /* 0, the callback's value, or -EPROTO when the payload is not an entry. */
-static int serve_entry(const unsigned char *payload, size_t bytes, const struct sink *sink)
+static int serve_entry(const unsigned char *payload, size_t bytes, struct sink *sink)
 {
     struct wire_entry wire;
-    if (!sink->entry || bytes < sizeof wire) return -EPROTO;
+    if (!sink->entry || sink->entries_left == 0 || bytes < sizeof wire) return -EPROTO;
+    sink->entries_left--;
     memcpy(&wire, payload, sizeof wire);
     uint64_t want = sizeof wire + (uint64_t)wire.path_bytes + wire.link_bytes + (uint64_t)wire.run_count * sizeof(struct files_run);
     const char *text = (const char *)payload + sizeof wire;
@@ -160,17 +165,21 @@ static int serve_entry(const unsigned char *payload, size_t bytes, const struct 
     return r;
 }
 
-static int serve_answer(struct files_fs *fs, const struct wire_header *h, const struct sink *sink)
+static int serve_answer(struct files_fs *fs, const struct wire_header *h, struct sink *sink)
 {
     uint64_t number;
     if (h->type == WIRE_ENTRY) return serve_entry(fs->payload, h->bytes, sink);
     if (h->type == WIRE_DATA && sink->data && h->bytes > sizeof number) {
         memcpy(&number, fs->payload, sizeof number);
-        return sink->data(sink->arg, number, fs->payload + sizeof number, h->bytes - sizeof number);
+        size_t bytes = h->bytes - sizeof number;
+        if (number < sink->data_at || number > sink->data_end || bytes > sink->data_end - number) return -EPROTO;
+        sink->data_at = number + bytes;
+        return sink->data(sink->arg, number, fs->payload + sizeof number, bytes);
     }
     if (h->type == WIRE_SIZE && h->bytes == sizeof number) {
         memcpy(&number, fs->payload, sizeof number);
-        if (number > INT64_MAX) return -EPROTO;
+        if (number > INT64_MAX || !sink->data || sink->data_end != 0) return -EPROTO;
+        sink->data_end = number;
         if (sink->size_bytes) *sink->size_bytes = number;
         return 0;
     }
@@ -199,7 +208,7 @@ static int serve_answer(struct files_fs *fs, const struct wire_header *h, const 
 
 /* Send one request and serve the worker until it is done. */
 static int exchange(struct files_fs *fs, uint32_t type, const void *a, size_t a_bytes, const void *b, size_t b_bytes,
-                    const struct sink *sink, struct chv_err *err)
+                    struct sink *sink, struct chv_err *err)
 {
     fs->read_failed = false;
     int r = wire_send(fs->socket, type, a, a_bytes, b, b_bytes);
@@ -334,7 +343,7 @@ int files_volumes(const struct files_image *image, void (*fn)(void *arg, const s
     return r;
 }
 
-static int request(struct files_fs *fs, uint32_t type, unsigned flags, uint64_t limit, const char *path, const struct sink *sink,
+static int request(struct files_fs *fs, uint32_t type, unsigned flags, uint64_t limit, const char *path, struct sink *sink,
                    struct chv_err *err)
 {
     size_t path_bytes = strlen(path) + 1;
@@ -347,13 +356,14 @@ static int request(struct files_fs *fs, uint32_t type, unsigned flags, uint64_t 
 int files_list(struct files_fs *fs, const char *path, unsigned flags, uint64_t limit, files_entry_fn *fn, void *arg,
                struct chv_err *err)
 {
-    struct sink sink = {.entry = fn, .arg = arg};
+    if (limit == 0 || limit > FILES_MAX_ENTRIES) limit = FILES_MAX_ENTRIES;
+    struct sink sink = {.entry = fn, .arg = arg, .entries_left = limit};
     return request(fs, WIRE_LIST, flags, limit, path, &sink, err);
 }
 
 int files_stat(struct files_fs *fs, const char *path, files_entry_fn *fn, void *arg, struct chv_err *err)
 {
-    struct sink sink = {.entry = fn, .arg = arg};
+    struct sink sink = {.entry = fn, .arg = arg, .entries_left = 1};
     return request(fs, WIRE_STAT, 0, 0, path, &sink, err);
 }
 
@@ -388,7 +398,7 @@ int files_owners(struct files_fs *fs, const struct lba_range *ranges, size_t cou
             sorted[n++] = sorted[i];
         }
     }
-    struct sink sink = {.entry = fn, .arg = arg};
+    struct sink sink = {.entry = fn, .arg = arg, .entries_left = FILES_MAX_ENTRIES};
     int r = ready(fs, err);
     if (r == 0 && n > 0) r = exchange(fs, WIRE_OWNERS, sorted, n * sizeof *sorted, NULL, 0, &sink, err);
     free(sorted);

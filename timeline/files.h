@@ -99,6 +99,7 @@ struct files_run {
 };
 #define FILES_MAX_RUNS 65536u
 #define FILES_MAX_PATH 12288u
+#define FILES_MAX_ENTRIES UINT64_C(50000000)
 
 /* One name, as far as it is known. Borrowed: valid during the callback. */
 struct files_entry {
@@ -129,7 +130,7 @@ enum files_list_flag {
     FILES_LIST_DOTS = 1 << 4,
 };
 /* List a directory (or one file). `path`: "/dir/name", "/dir/name:stream" or "inode:N".
- * At most `limit` entries (0: 50 million), then -EOVERFLOW. ENOENT: no such path. */
+ * At most `limit` entries (0: FILES_MAX_ENTRIES), then -EOVERFLOW. ENOENT: no such path. */
 int files_list(struct files_fs *fs, const char *path, unsigned flags, uint64_t limit, files_entry_fn *fn, void *arg,
                struct chv_err *err);
 

@@ -83,7 +83,8 @@ void files_jail(int socket)
     /* Local times (FAT) are taken as UTC, and no time zone file is read. */
     setenv("TZ", "UTC0", 1);
     tzset();
-    struct rlimit none = {0, 0};
+    struct rlimit none = {0, 0}, an_hour = {3600, 3600};
+    setrlimit(RLIMIT_CPU, &an_hour); /* a file system that makes the parser walk in circles */
     setrlimit(RLIMIT_CORE, &none);
     if (SANITIZED) return; /* keeps stderr and its reports */
     rlim_t allowance = data_bytes() + JAIL_MEMORY_BYTES;

@@ -6,7 +6,6 @@
 
 #include "timeline/files_worker.h"
 
-#define DEFAULT_LIMIT UINT64_C(50000000)
 #define READ_CHUNK (256u << 10)
 
 struct walk {
@@ -116,7 +115,7 @@ static TSK_FS_FILE *open_target(struct worker *w, const struct worker_target *t)
 int worker_list(struct worker *w, const struct wire_request *request, const char *path)
 {
     struct worker_target t;
-    w->limit = request->limit ? request->limit : DEFAULT_LIMIT;
+    w->limit = request->limit;
     int r = worker_resolve(w, path, &t);
     if (r < 0) return r;
     struct walk k = {.w = w, .flags = request->flags, .prefix = t.path};
@@ -301,7 +300,7 @@ static TSK_WALK_RET_ENUM owner_unnamed(TSK_FS_FILE *file, void *arg)
 int worker_owners(struct worker *w, const struct lba_range *ranges, size_t count)
 {
     struct walk k = {.w = w, .flags = FILES_LIST_RUNS, .prefix = "", .ranges = ranges, .range_count = count};
-    w->limit = DEFAULT_LIMIT;
+    w->limit = FILES_MAX_ENTRIES;
     /* Names first: most content has one, and one pass over names also answers for FAT, whose inodes are
      * the directory entries themselves (and where a walk over all metadata reads the whole disk). */
     unsigned flags = TSK_FS_DIR_WALK_FLAG_ALLOC | TSK_FS_DIR_WALK_FLAG_UNALLOC | TSK_FS_DIR_WALK_FLAG_RECURSE |
