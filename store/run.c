@@ -24,13 +24,6 @@ void run_put64(uint8_t *p, uint64_t v)
     memcpy(p, &v, 8);
 }
 
-uint64_t run_get64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, 8);
-    return __builtin_bswap64(v);
-}
-
 void run_addr_key(uint8_t key[16], uint16_t space, unsigned level, uint64_t node, uint64_t seq)
 {
     run_put64(key, (uint64_t)space << 48 | (uint64_t)level << 44 | node >> 4);

@@ -55,7 +55,12 @@ void run_prefetch_bucket(const struct run *run, const uint8_t *key);
 void run_prefetch_entry(const struct run *run, const uint8_t *key);
 
 void run_put64(uint8_t *p, uint64_t v);
-uint64_t run_get64(const uint8_t *p);
+static inline uint64_t run_get64(const uint8_t *p)
+{
+    uint64_t v;
+    __builtin_memcpy(&v, p, 8);
+    return __builtin_bswap64(v);
+}
 
 /* ADDR keys. */
 #define RUN_SEQ_MAX ((UINT64_C(1) << 60) - 1)
