@@ -2,12 +2,17 @@
  * and find out which queued positions were never logged. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "store/recorder_impl.h"
 #include "store/reindex.h"
+
+#define KEEP_MAX_BYTES (64u << 20) /* a log segment that is being written has a sixteenth of that */
 
 /* Keep the longest prefix of commits whose packs hold up. COMMITs that were written after the packs were synced
  * (FUA) are taken at their word: what fails behind them is damage for `verify` to name, not a torn tail. */
@@ -110,6 +115,31 @@ static int open_packs(struct chv_recorder *rec, uint64_t pack, uint64_t bytes, s
     return r;
 }
 
+/* What a power cut leaves behind the durable end is nothing anybody was promised. But where COMMITs stand there that were
+ * written after a sync, the end may be where it is because of damage: then those bytes are kept for the analyst. */
+static int keep_tail(struct chv_recorder *rec, uint64_t number, int fd, const struct segment_tail *tail, struct chv_err *err)
+{
+    char path[STORE_PATH_BYTES], dir[STORE_PATH_BYTES];
+    struct stat st;
+    uint64_t from = segment_event_offset(tail->events);
+    snprintf(path, sizeof path, "%s/log/%08" PRIu64 ".seg.cut-%" PRIu64, rec->meta.dir, number, tail->first_seq + tail->events);
+    meta_path(&rec->meta, "log", dir);
+    int r = fstat(fd, &st) < 0 ? -errno : segment_promises(tail, fd, (uint64_t)st.st_size), out = -1;
+    if (r <= 0) return r < 0 ? chv_err_set(err, -r, "%s: %s", path, strerror(-r)) : 0;
+    size_t bytes = (size_t)((uint64_t)st.st_size - from);
+    uint8_t *rest = bytes <= KEEP_MAX_BYTES ? malloc(bytes) : NULL;
+    r = !rest ? -ENOMEM : io_pread_full(fd, rest, bytes, from);
+    if (r == 0) r = out = rec->io->open(rec->io, path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    if (out >= 0) {
+        r = rec->io->pwrite(rec->io, out, rest, bytes, 0);
+        if (r == 0) r = rec->io->datasync(rec->io, out);
+        rec->io->close(rec->io, out);
+    }
+    if (r == 0) r = rec->io->sync_dir(rec->io, dir);
+    free(rest);
+    return r < 0 ? chv_err_set(err, -r, "%s: %s", path, strerror(-r)) : 0;
+}
+
 /* The unsealed last segment. */
 static int resume_segment(struct chv_recorder *rec, const struct segment *seg, uint64_t *pack, uint64_t *bytes, struct chv_err *err)
 {
@@ -136,7 +166,8 @@ static int resume_segment(struct chv_recorder *rec, const struct segment *seg, u
     }
     rec->event_count = rec->event_written = trusted;
     rec->seq = seg->first_seq + trusted - 1;
-    r = segment_resume(&rec->segment, seg->number, &tail, err);
+    r = keep_tail(rec, seg->number, fd, &tail, err);
+    if (r == 0) r = segment_resume(&rec->segment, seg->number, &tail, err);
     if (r == 0 && *pack) r = load_table(rec, rec->current, *pack, *bytes, err);
 out:
     free(events);
@@ -147,7 +178,8 @@ out:
 int recover_index(struct chv_recorder *rec, struct chv_err *err)
 {
     uint64_t *numbers, count, behind = 0;
-    int r = index_load(&rec->meta, false, &rec->index, err);
+    int r = index_make_folder(&rec->meta, err);
+    if (r == 0) r = index_load(&rec->meta, false, &rec->index, err);
     if (r < 0) return r;
     r = meta_list(&rec->meta, "log", ".seg", &numbers, &count, err);
     for (uint64_t i = count; r == 0 && i-- > 0;) {
@@ -181,6 +213,10 @@ int recover_log(struct chv_recorder *rec, struct chv_err *err)
             if (r == 0) break;
         }
         if (r < 0) break;
+        if (!seg.carry && (seg.number != rec->segment.number + 1 || seg.first_seq != rec->seq + 1 ||
+                           memcmp(seg.prev_digest, rec->prev_digest, 32) != 0))
+            r = chv_err_set(err, EBADMSG, "log/%08llu.seg does not follow from what is before it; 'chronovisor verify' says more",
+                            (unsigned long long)numbers[i]);
         if (!seg.sealed && i + 1 < count)
             r = chv_err_set(err, EBADMSG, "log/%08llu.seg is not sealed though later ones exist; 'chronovisor verify' says more",
                             (unsigned long long)numbers[i]);

@@ -137,6 +137,20 @@ out_end:
     return 0;
 }
 
+int segment_promises(const struct segment_tail *tail, int fd, uint64_t bytes)
+{
+    struct chv_event chunk[64];
+    for (uint64_t at = tail->events; segment_event_offset(at + 1) <= bytes;) {
+        uint64_t n = (bytes - segment_event_offset(at)) / sizeof *chunk;
+        if (n > 64) n = 64;
+        int r = io_pread_full(fd, chunk, n * sizeof *chunk, segment_event_offset(at));
+        if (r < 0) return r;
+        for (uint64_t i = 0; i < n; i++, at++)
+            if (chunk[i].op == CHV_OP_COMMIT && chunk[i].flags & CHV_EVENT_FUA && chunk[i].seq == tail->first_seq + at) return 1;
+    }
+    return 0;
+}
+
 /* --- writing ---------------------------------------------------------------------------- */
 
 static void path_of(const struct segment_writer *w, char path[STORE_PATH_BYTES])

@@ -38,6 +38,11 @@ int segment_tail_init(struct segment_tail *tail, int fd);
  * (malloc'd, may be NULL at first; *count is its length). Calling again later continues. */
 int segment_tail_read(struct segment_tail *tail, int fd, struct chv_event **events, size_t *count);
 
+/* Does a COMMIT that was written after a sync stand behind the durable end, within the file's first `bytes`? Then the end is
+ * where it is because something before that COMMIT was damaged, or the power failed before all of it had arrived.
+ * Returns 1 or 0, or -errno. */
+int segment_promises(const struct segment_tail *tail, int fd, uint64_t bytes);
+
 static inline uint64_t segment_event_offset(uint64_t index)
 {
     return sizeof(struct segment_header) + index * sizeof(struct chv_event);

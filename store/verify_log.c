@@ -109,11 +109,13 @@ static void check_footer(struct log_walk *w, const struct segment *seg, int fd, 
     sha256_peek(sha, digest);
     if (memcmp(digest, footer.digest, 32) != 0)
         verify_fault(v, "log/%08" PRIu64 ".seg: its digest does not fit its content", seg->number);
-    for (size_t i = 0; i < sizeof footer.reserved; i++)
-        if (footer.reserved[i]) {
-            verify_fault(v, "log/%08" PRIu64 ".seg: the footer's reserved bytes are not zero", seg->number);
-            break;
-        }
+    static const struct segment_footer zeros;
+    if (memcmp(footer.reserved, zeros.reserved, sizeof footer.reserved) != 0)
+        verify_fault(v, "log/%08" PRIu64 ".seg: the footer's reserved bytes are not zero", seg->number);
+    if (!v->public_key && !v->meta.is_signed &&
+        (memcmp(footer.signature, zeros.signature, sizeof footer.signature) != 0 ||
+         memcmp(footer.public_key, zeros.public_key, sizeof footer.public_key) != 0))
+        verify_fault(v, "log/%08" PRIu64 ".seg: has a signature, but the store is not signed", seg->number);
     if (footer.last_seq + 1 != w->next_seq && w->any)
         verify_fault(v, "log/%08" PRIu64 ".seg: its footer ends at seq:%" PRIu64 ", its events at seq:%" PRIu64, seg->number,
                      footer.last_seq, w->next_seq - 1);
@@ -159,6 +161,10 @@ static int check_segment(struct log_walk *w, const struct segment *seg, bool las
     if (r == 0 && !seg->sealed) {
         w->next_seq = seg->first_seq + durable;
         v->result->ignored_bytes = (uint64_t)st.st_size - segment_event_offset(durable);
+        const struct segment_tail tail = {.first_seq = seg->first_seq, .events = durable};
+        if (segment_promises(&tail, fd, (uint64_t)st.st_size) == 1)
+            verify_fault(v, "log/%08" PRIu64 ".seg: what begins with seq:%" PRIu64 " does not hold, though a synced COMMIT stands behind "
+                         "it: damaged, or the power failed and no recorder has been here since", seg->number, w->next_seq);
     }
     v->result->events += durable;
     v->result->segments++;
