@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MANIFEST_MAX_BYTES (64u << 20)
 #define GROUPS_MAX 4096u
@@ -54,6 +55,13 @@ struct index *index_new(void)
     index->next_id = 1;
     atomic_init(&index->refs, 1);
     return index;
+}
+
+int index_make_folder(const struct meta *meta, struct chv_err *err)
+{
+    char path[STORE_PATH_BYTES];
+    meta_path(meta, "index", path);
+    return mkdir(path, 0700) < 0 && errno != EEXIST ? chv_err_set(err, errno, "%s: %s", path, strerror(errno)) : 0;
 }
 
 struct index *index_ref(struct index *index)

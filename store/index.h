@@ -35,6 +35,8 @@ struct index {
 /* Load the manifest and map its runs; without a manifest an empty index. ESTALE never escapes: a manifest that
  * was replaced meanwhile is read again. */
 int index_load(const struct meta *meta, bool verify, struct index **out, struct chv_err *err);
+/* Make index/ if somebody removed it with everything in it. */
+int index_make_folder(const struct meta *meta, struct chv_err *err);
 /* One without anything in it; NULL when there is no memory. */
 struct index *index_new(void);
 struct index *index_ref(struct index *index);

@@ -122,14 +122,15 @@ int reindex_locked(const struct meta *meta, const struct io *io, chv_progress_fn
     struct reindex x = {.meta = meta, .io = io, .pack = 1};
     uint64_t *numbers, count, start = 0;
     struct segment seg;
-    int r = drop_old(meta, io, err);
+    int r = index_make_folder(meta, err);
+    if (r == 0) r = drop_old(meta, io, err);
     if (r == 0) r = index_load(meta, false, &x.index, err);
     if (r < 0) return r;
     r = meta_list(meta, "log", ".seg", &numbers, &count, err);
     for (uint64_t i = 0; r == 0 && i < count; i++) {
         r = segment_probe(meta, numbers[i], &seg, err);
         if (r == 0 && seg.carry) start = i; /* what was before it is replaced */
-        if (r == -ENODATA && i + 1 == count) r = 0; /* never finished: recovery removes it */
+        if (r < 0 && i + 1 == count && segment_is_stillborn(meta, numbers[i])) r = 0; /* never finished: recovery removes it */
     }
     for (uint64_t i = start; r == 0 && i < count; i++) {
         if (progress) progress(arg, "index", i, count);

@@ -203,7 +203,9 @@ int run_open(struct run *run, enum run_kind kind, const char *path, bool verify,
     struct stat st;
     struct run_file h;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return chv_err_set(err, errno, "%s: %s", path, strerror(errno));
+    if (fd < 0)
+        return chv_err_set(err, errno, "%s: %s%s", path, strerror(errno),
+                           errno == ENOENT ? "; 'chronovisor reindex' makes the index again" : "");
     int r = io_pread_full(fd, &h, sizeof h, 0);
     if (r == 0 && fstat(fd, &st) < 0) r = -errno;
     if (r < 0)
