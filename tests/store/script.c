@@ -251,9 +251,10 @@ static int by_number(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int dot(const struct dirent *e)
+static int numbered(const struct dirent *e)
 {
-    return e->d_name[0] != '.';
+    const char *dot = strchr(e->d_name, '.');
+    return dot && (strcmp(dot, ".seg") == 0 || strcmp(dot, ".pack") == 0);
 }
 
 static void check_segment(const uint8_t *p, size_t bytes, bool last, uint64_t *number, uint64_t *seq, uint8_t prev[32])
@@ -320,7 +321,7 @@ void script_check_files(const char *dir, uint32_t block_bytes)
         char folder[600], path[900];
         struct dirent **names;
         snprintf(folder, sizeof folder, "%s/%s", dir, packs ? "packs" : "log");
-        int n = scandir(folder, &names, dot, by_number);
+        int n = scandir(folder, &names, numbered, by_number);
         CHECK(n >= 0);
         for (int i = 0; i < n; i++) {
             char *text;
