@@ -34,8 +34,8 @@ static int see(void *arg, const struct files_entry *e)
     struct seen *s = arg;
     s->entries++;
     CHECK(strlen(e->path) < FILES_MAX_PATH);
-    for (size_t i = 0; i < e->run_count; i++) CHECK(e->runs[i].bytes > 0 || e->runs[i].sparse || e->runs[i].bytes == 0);
-    if (e->type == 'r' && s->count < 64 && strlen(e->path) < 512) strcpy(s->paths[s->count++], e->path);
+    CHECK(e->run_count <= FILES_MAX_RUNS);
+    if (e->type == 'r' && s->count < 64 && strlen(e->path) < 512) snprintf(s->paths[s->count++], 512, "%s", e->path);
     return 0;
 }
 
@@ -79,7 +79,7 @@ int main(int argc, char **argv)
     struct files_options options = {.stall_seconds = 3};
     unsigned broken = 0, opened = 0;
     uint64_t entries = 0;
-    for (int round = 0, rounds = atoi(argv[2]); round < rounds; round++) {
+    for (unsigned long round = 0, rounds = strtoul(argv[2], NULL, 10); round < rounds; round++) {
         struct chv_err err = {0};
         struct files_fs *fs = NULL;
         struct seen *seen = calloc(1, sizeof *seen);

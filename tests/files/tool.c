@@ -91,8 +91,12 @@ int main(int argc, char **argv)
     } else if (strcmp(verb, "owners") == 0) {
         struct lba_range ranges[64];
         size_t n = 0;
-        for (int i = 3; i < argc && n < 64; i++, n++)
-            if (sscanf(argv[i], "%" SCNu64 ":%" SCNu64, &ranges[n].lba, &ranges[n].sectors) != 2) return 2;
+        for (int i = 3; i < argc && n < 64; i++, n++) {
+            char *end;
+            ranges[n].lba = strtoull(argv[i], &end, 10);
+            if (*end != ':') return 2;
+            ranges[n].sectors = strtoull(end + 1, NULL, 10);
+        }
         r = files_owners(fs, ranges, n, show, &fd, &err);
     } else if (strcmp(verb, "info") == 0) {
         const struct files_info *i = files_fs_info(fs);

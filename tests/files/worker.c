@@ -23,7 +23,7 @@ static pid_t worker_pid(void)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     CHECK(fd >= 0 && read(fd, text, sizeof text - 1) >= 0);
     close(fd);
-    return (pid_t)atoi(text);
+    return (pid_t)strtol(text, NULL, 10);
 }
 
 static int disk_pread(void *arg, void *buf, size_t bytes, uint64_t offset, struct chv_err *err)
@@ -90,8 +90,7 @@ static void in_jail(bool sanitized)
     CHECK(fd >= 0 && read(fd, status, sizeof status - 1) > 0);
     close(fd);
     CHECK(strstr(status, "Seccomp:\t2") && strstr(status, "NoNewPrivs:\t1"));
-    int n = descriptors(pid);
-    CHECK(n == -1 || n <= 4); /* /dev/null three times, and the socket */
+    CHECK(descriptors(pid) <= 4); /* /dev/null three times, and the socket */
 }
 
 int main(int argc, char **argv)
