@@ -129,7 +129,8 @@ static int stats(const struct cli_args *args, const struct chv_store *store)
     if (cli_value(args, "--space") && !(space = cli_space(args, store))) return CLI_ERROR;
     if (cli_value(args, "--from") && !cli_instant(args, "--from", store, &from)) return CLI_ERROR;
     if (!cli_instant(args, "--to", store, &to)) return CLI_ERROR;
-    struct count **counts = calloc(SPACES, sizeof *counts);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are meant */
+    struct count **counts = calloc(SPACES, sizeof(struct count *));
     if (!counts) return cli_failf(args, "out of memory");
     bool any = false;
     int code = count_events(args, store, space ? space->id : 0, from, to, counts);

@@ -38,7 +38,7 @@ static int listen_unix(struct nbd_server *server, const char *path, struct chv_e
     if (path) {
         if (strlen(path) >= sizeof server->socket)
             return chv_err_set(err, ENAMETOOLONG, "--socket %.40s…: too long", path);
-        strcpy(server->socket, path);
+        memcpy(server->socket, path, strlen(path) + 1);
     } else {
         const char *base = getenv("XDG_RUNTIME_DIR");
         snprintf(server->directory, sizeof server->directory, "%.80s/chronovisor-XXXXXX",
@@ -54,7 +54,7 @@ static int listen_unix(struct nbd_server *server, const char *path, struct chv_e
     if (strlen(server->socket) >= sizeof addr.sun_path)
         return chv_err_set(err, ENAMETOOLONG, "%.60s…: a socket's path has at most %zu bytes", server->socket,
                            sizeof addr.sun_path - 1);
-    strcpy(addr.sun_path, server->socket);
+    memcpy(addr.sun_path, server->socket, strlen(server->socket) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (fd < 0) return chv_err_set(err, errno, "socket: %s", strerror(errno));
     /* A socket that nobody listens on is what a killed server left behind. */

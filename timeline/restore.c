@@ -176,7 +176,7 @@ static void *worker(void *arg)
     int r = buf ? 1 : chv_err_set(&err, ENOMEM, "out of memory");
     uint64_t data_bytes = 0;
     pthread_mutex_lock(&restore->lock);
-    while (r > 0 && !restore->failed) {
+    while (buf && r > 0 && !restore->failed) {
         const struct restore_options *o = restore->options;
         struct piece piece = {0};
         r = o->stop && *o->stop ? chv_err_set(&err, EINTR, "interrupted") : next_piece(restore, &piece, &err);
