@@ -29,6 +29,18 @@ SOURCE=${CHV_SOURCE:?set by meson}
 chronovisor() { "$BUILD/cli/chronovisor" "$@"; }
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/chv-e2e-XXXXXX")
 CLEANUP=()
-cleanup() { local c; for c in "${CLEANUP[@]}"; do eval "$c" >/dev/null 2>&1 || true; done; rm -rf "$WORK"; }
+# At the end of a test that passed, the second reader must agree on every store the test leaves behind.
+cleanup() {
+  local code=$? c store until=$((SECONDS + 20))
+  for c in "${CLEANUP[@]}"; do eval "$c" >/dev/null 2>&1 || true; done
+  if ((code == 0)); then
+    while IFS= read -r store; do
+      ((SECONDS < until)) || { echo "second reader: no time for $store"; continue; }
+      "$SOURCE/tests/store/second_reader" "${store%/store.json}" || code=1
+    done < <(find "$WORK" -maxdepth 3 -name store.json)
+  fi
+  rm -rf "$WORK"
+  exit "$code"
+}
 trap cleanup EXIT
 cd "$WORK"

@@ -21,7 +21,9 @@ with open(out, 'wb') as f:
         what = rng.random()
         n = min(rng.choice((1, 1, 2, 3, 7, 8, 9, 16, 33, 300)), sectors)
         first = rng.choice((rng.randrange(sectors - n + 1), sectors - n, rng.randrange(min(64, sectors - n + 1))))
-        if what < 0.12 or i == count - 1:
+        if i == 1:
+            entry(f, 0, 0, 8, mark=b'mark 1')
+        elif what < 0.12 or i == count - 1:
             entry(f, 0, 0, 1)
         elif what < 0.17:
             entry(f, 0, 0, 8, mark=b'mark %d' % i)

@@ -294,6 +294,17 @@ class Store:
             raise Damaged('%s: the record at %d is not %s' % (path, offset - 40, digest.hex()))
         return data
 
+    def open_source(self, space, path):
+        """The recorded device: as given, or where sources.json says it was; None when it is not there."""
+        if path is None:
+            try:
+                with open(os.path.join(self.directory, 'sources.json')) as f:
+                    path = json.load(f).get(space)
+            except OSError:
+                pass
+            return open(path, 'rb') if path and os.path.exists(path) else None
+        return open(path, 'rb')
+
     def seq_at(self, text):
         if text == 'last':
             return self.last_seq
@@ -559,11 +570,11 @@ def main():
             if only is None or e.space == only:
                 print(json.dumps(e.as_dict()))
     elif args.verb == 'image':
-        source = open(args.source, 'rb') if args.source else None
+        source = store.open_source(args.space, args.source)
         with open(args.out, 'wb') as out:
             store.write_image(store.space_id(args.space), store.seq_at(args.seq), out, source, args.zero_unknown)
     elif args.verb == 'digests':
-        source = open(args.source, 'rb') if args.source else None
+        source = store.open_source(args.space, args.source)
         for seq in args.seq:
             with tempfile.TemporaryFile() as out:
                 try:

@@ -74,3 +74,4 @@ damage "a missing pack"; rm "$pack"; found
 damage "a cut pack"; truncate -s -20 "bad/${packs[-1]#signed/}"; found
 damage "swapped segments"; mv "$first" x; mv "bad/${segments[1]#signed/}" "$first"; mv x "bad/${segments[1]#signed/}"; found
 damage "a changed custody line"; sed -i '1s/"user"/"uzer"/' bad/custody.jsonl; found
+rm -rf plain small signed pruned bad # compared above
