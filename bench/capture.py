@@ -32,6 +32,7 @@ def run_ours(bench, image, load, *extra):
     store = bench.dir / "store"
     core.timed(["rm", "-rf", store])
     core.drop_dirty()
+    core.warm(image)
     server = recorder(bench, image, store, *extra)
     figures = fio(bench, server.uri, **load)
     cost = server.stop()
@@ -43,6 +44,7 @@ def run_ours(bench, image, load, *extra):
 
 def run_plain(bench, server, load):
     core.drop_dirty()
+    core.warm(*bench.dir.glob("*.img"))
     figures = fio(bench, server.uri, **load)
     figures["server_cpu_s"] = server.stop().cpu_s
     return figures
@@ -52,13 +54,13 @@ def cpu_per_gib(figures):
     return figures["server_cpu_s"] * core.GIB / figures["bytes"]
 
 
-def side_by_side(bench, image, load, key):
+def side_by_side(bench, image, load, key, *extra):
     """Interleaved runs; returns [(ours, peer)] of whole figures."""
     pairs = []
     for number in range(bench.runs):
         load = {**load, "seed": 1000 + number}
         peer = run_plain(bench, nbdkit_file(bench, image, bench.dir / "peer.sock"), load)
-        ours = run_ours(bench, image, load)
+        ours = run_ours(bench, image, load, *extra)
         core.note(f"ours {ours[key]:.0f}, peer {peer[key]:.0f}")
         pairs.append((ours, peer))
     return pairs
@@ -77,12 +79,16 @@ def capture_4k(bench):
     ours, peer = medians(pairs, "iops")
     single = side_by_side(bench, image, {**load, "depth": 1, "total_bytes": size // 32}, "iops")
     qd1_ours, qd1_peer = medians(single, "iops")
+    bare = side_by_side(bench, image, {**load, "total_bytes": size // 8}, "iops", "--baseline", "none")
+    bare_ours, bare_peer = medians(bare, "iops")
     bench.report(ours, peer, [(a["iops"], b["iops"]) for a, b in pairs],
                  peer_is="nbdkit file, same image, same load", image_bytes=size, written_bytes=load["total_bytes"],
                  cpu_s_per_gib=core.median([cpu_per_gib(a) for a, _ in pairs]),
                  peer_cpu_s_per_gib=core.median([cpu_per_gib(b) for _, b in pairs]),
                  close_s=core.median([a["close_s"] for a, _ in pairs]),
                  qd1={"ours": qd1_ours, "peer": qd1_peer, "ratio": qd1_ours / qd1_peer},
+                 baseline_none={"ours": bare_ours, "peer": bare_peer, "ratio": bare_ours / bare_peer,
+                                "cpu_s_per_gib": core.median([cpu_per_gib(a) for a, _ in bare])},
                  counts="fio's run with the final flush; every write first saves the old block (baseline)")
 
 
@@ -93,6 +99,8 @@ def capture_seq(bench):
     load = {"rw": "write", "block_bytes": core.MIB, "depth": 8, "total_bytes": size, "size_bytes": size}
     pairs = side_by_side(bench, image, load, "mb_s")
     ours, peer = medians(pairs, "mb_s")
+    bare = side_by_side(bench, image, load, "mb_s", "--baseline", "none")
+    bare_ours, bare_peer = medians(bare, "mb_s")
     empty = bench.dir / "empty.img"  # a new disk: nothing to save before the first write
 
     def new_disk(make):
@@ -110,6 +118,8 @@ def capture_seq(bench):
                  cpu_s_per_gib=core.median([cpu_per_gib(a) for a, _ in pairs]),
                  peer_cpu_s_per_gib=core.median([cpu_per_gib(b) for _, b in pairs]),
                  close_s=core.median([a["close_s"] for a, _ in pairs]),
+                 baseline_none={"ours": bare_ours, "peer": bare_peer, "ratio": bare_ours / bare_peer,
+                                "cpu_s_per_gib": core.median([cpu_per_gib(a) for a, _ in bare])},
                  new_disk={"ours": fresh_ours, "peer": fresh_peer, "ratio": fresh_ours / fresh_peer,
                            "cpu_s_per_gib": core.median([cpu_per_gib(a) for a, _ in fresh])},
                  counts="fio's run with the final flush; every write first saves the old block (baseline)")

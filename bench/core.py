@@ -296,6 +296,12 @@ def tree_bytes(path):
     return sum(entry.stat().st_blocks * 512 for entry in Path(path).rglob("*") if entry.is_file())
 
 
+def warm(*paths):
+    """Bring files into the page cache, so that no run pays for what another run or the host let go of."""
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()]
+    subprocess.run(["cat", *files], stdout=subprocess.DEVNULL, check=False)
+
+
 def drop_dirty():
     """Write out what earlier runs left dirty, so that nobody pays for a neighbour."""
     os.sync()
