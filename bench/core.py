@@ -89,7 +89,10 @@ class Bench:
 
     def close(self):
         for server in self.servers:
-            server.stop()
+            try:
+                server.stop()
+            except Unable as why:
+                print(f"bench/run: {why}", file=sys.stderr)
         if self._dir:
             shutil.rmtree(self._dir, ignore_errors=True)
 
@@ -250,7 +253,7 @@ class Server:
         if self.cost is None:
             began = time.monotonic()
             if self.process.returncode is None:
-                self.process.send_signal(self.stop_signal)
+                os.kill(self.pid, self.stop_signal)  # it is ours until wait4
                 patience = threading.Timer(120, self.process.kill)
                 patience.start()
                 _, status, usage = os.wait4(self.pid, 0)
@@ -261,9 +264,13 @@ class Server:
             if self.peak:
                 self.peak.stop()
             self.cost = Cost(status, usage, time.monotonic() - began, self.peak)
+            self.log.seek(0)
+            text = self.log.read()[-600:].strip()
             self.log.close()
             if os.path.exists(self.sock):
                 os.unlink(self.sock)
+            if self.cost.code not in (0, -self.stop_signal):
+                raise Unable(f"`{self.command}` ended with {self.cost.code}: {text}")
         return self.cost
 
 

@@ -66,9 +66,11 @@ def packages():
 def unpack(disk, name, paths):
     archive = disk.root / f"var/cache/apt/archives/{name}.tar.zst"
     listing = "\0".join(path.lstrip("/") for path in paths).encode()
-    subprocess.run(["tar", "-C", "/", "--null", "-T", "-", "--zstd", "-cf", archive], input=listing, check=True,
-                   stderr=subprocess.DEVNULL)
-    subprocess.run(["tar", "-C", disk.root, "--zstd", "-xf", archive], check=True, stderr=subprocess.DEVNULL)
+    for command, given in ((["tar", "-C", "/", "--null", "-T", "-", "--zstd", "-cf", archive], listing),
+                           (["tar", "-C", disk.root, "--zstd", "-xf", archive], b"")):
+        done = subprocess.run(command, input=given, capture_output=True)
+        if done.returncode:
+            raise core.Unable(f"tar of {name} failed: {done.stderr[-300:].decode(errors='replace').strip()}")
     status = disk.root / "var/lib/dpkg/status"
     with open(status, "ab") as file:
         file.write(f"Package: {name}\nStatus: install ok installed\n{'Description: ' + name * 20}\n\n".encode())
