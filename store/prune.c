@@ -6,7 +6,8 @@
  *      segments it replaces;
  *   3. the index's manifest goes (recovery or `reindex` makes it again), the carry segment takes the place of the last
  *      segment it replaces, the earlier ones go;
- *   4. reindex; packs that are mostly dead are rewritten in place, by rename; reindex again if any was.
+ *   4. reindex; packs that are mostly dead are rewritten in place, by rename; reindex again;
+ *   5. a second PRUNE event names the carry segment's digest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@ struct prune {
     uint64_t first_seq;       /* of the log */
     size_t last;              /* segments [0, last] are replaced */
     uint8_t *needed;          /* one bit an event from first_seq to from */
+    uint8_t carry_digest[32];
     struct chv_prune_result *result;
     chv_progress_fn *progress;
     void *arg;
@@ -76,7 +78,6 @@ static int write_carry(struct prune *p, const char *path, struct chv_err *err)
     const struct chv_event *batch;
     struct signer *signer = NULL;
     uint64_t last_time = 0;
-    uint8_t digest[32];
     size_t count;
     bool begun = false;
     struct chv_event *out = malloc(8192 * sizeof *out);
@@ -103,7 +104,7 @@ static int write_carry(struct prune *p, const char *path, struct chv_err *err)
     chv_cursor_close(cursor);
     free(out);
     if (r == 0 && !begun) r = chv_err_set(err, ENOENT, "prune: the log is empty");
-    if (r == 0) r = segment_seal(&w, last->last_seq, last_time, digest, err);
+    if (r == 0) r = segment_seal(&w, last->last_seq, last_time, p->carry_digest, err);
     if (w.fd >= 0) close(w.fd);
     if (r < 0) unlink(path);
     signer_free(signer);
@@ -232,17 +233,18 @@ static int sweep_packs(struct prune *p, struct chv_err *err)
 
 /* --- the whole ---------------------------------------------------------------------------------------- */
 
-/* Say in the log what is going to be dropped, and close the segment that says it. */
-static int record_prune(const char *dir, uint64_t seq, struct chv_err *err)
+/* Before: say in the log what is going to be dropped, and close the segment that says it (`carry` NULL).
+ * After: bind the carry segment, which the chain itself passes by, into the log by its digest. */
+static int record_prune(const char *dir, uint64_t seq, const uint8_t *carry, struct chv_err *err)
 {
     struct chv_recorder *rec;
     uint64_t ticket;
     int r = chv_recorder_open(dir, NULL, &rec, err);
     if (r < 0) return r;
-    struct chv_record record = {.op = CHV_OP_PRUNE, .lba = seq, .data = rec->prev_digest};
+    struct chv_record record = {.op = CHV_OP_PRUNE, .lba = seq, .data = carry ? carry : rec->prev_digest};
     r = chv_recorder_append(rec, &record, 1, &ticket, err);
     if (r == 0) r = chv_recorder_wait(rec, ticket, err);
-    if (r == 0) r = recorder_seal(rec, err);
+    if (r == 0 && !carry) r = recorder_seal(rec, err);
     int closed = chv_recorder_close(rec, r < 0 ? NULL : err);
     return r < 0 ? r : closed;
 }
@@ -274,10 +276,10 @@ int chv_store_prune(const char *dir, uint64_t seq, chv_progress_fn *progress, vo
     struct chv_store *store;
     int r = chv_store_open(dir, &store, err);
     if (r < 0) return r;
-    if (seq <= store->first_seq || seq > store->last_seq || seq <= store->pruned_before_seq)
+    if (seq <= store->first_seq || seq > store->last_seq || seq < store->pruned_before_seq)
         r = chv_err_set(err, ENOENT, "prune: nothing is recorded before seq:%" PRIu64 " that was not dropped already", seq);
     chv_store_close(store);
-    if (r == 0) r = record_prune(dir, seq, err);
+    if (r == 0) r = record_prune(dir, seq, NULL, err);
     if (r == 0) r = meta_load(dir, &p.meta, err);
     if (r < 0) return r;
     int lock = meta_lock(&p.meta, err);
@@ -287,5 +289,5 @@ int chv_store_prune(const char *dir, uint64_t seq, chv_progress_fn *progress, vo
     chv_store_close(p.store);
     free(p.needed);
     close(lock);
-    return r;
+    return r < 0 ? r : record_prune(dir, seq, p.carry_digest, err);
 }

@@ -17,6 +17,8 @@ struct log_walk {
     uint64_t next_seq, last_time_ns;
     uint8_t prev_digest[32];
     bool any;
+    bool carried, confirmed; /* there is a carry segment; a later PRUNE event has its digest */
+    uint8_t carry_digest[32];
     struct chv_event *chunk;
 };
 
@@ -48,6 +50,7 @@ static bool check_event(struct log_walk *w, const struct segment *seg, const str
     }
     w->next_seq = e->seq + 1;
     w->last_time_ns = e->time_ns;
+    if (e->op == CHV_OP_PRUNE && w->carried && memcmp(e->hash, w->carry_digest, 32) == 0) w->confirmed = true;
     if (e->op == CHV_OP_COMMIT) {
         v->pack = e->sectors;
         v->pack_bytes = chv_event_lba(e);
@@ -109,6 +112,11 @@ static void check_footer(struct log_walk *w, const struct segment *seg, int fd, 
     sha256_peek(sha, digest);
     if (memcmp(digest, footer.digest, 32) != 0)
         verify_fault(v, "log/%08" PRIu64 ".seg: its digest does not fit its content", seg->number);
+    if (seg->carry) {
+        w->carried = true;
+        w->confirmed = false;
+        memcpy(w->carry_digest, footer.digest, 32);
+    }
     static const struct segment_footer zeros;
     if (memcmp(footer.reserved, zeros.reserved, sizeof footer.reserved) != 0)
         verify_fault(v, "log/%08" PRIu64 ".seg: the footer's reserved bytes are not zero", seg->number);
@@ -185,6 +193,8 @@ static void check_ends(struct log_walk *w)
         else if (!v->checkpoint_met)
             verify_fault(v, "log: seq:%" PRIu64 " does not have the checkpoint's digest: history was rewritten", v->checkpoint.seq);
     }
+    if (w->carried && !w->confirmed)
+        verify_fault(v, "log: no PRUNE event confirms the carry segment: prune was interrupted (run it again) or the segment replaced");
     if (v->index && v->index->through_seq > head)
         verify_fault(v, "log: ends at seq:%" PRIu64 ", but seq:%" PRIu64 " was indexed: its tail was cut off", head,
                      v->index->through_seq);
