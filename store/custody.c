@@ -115,6 +115,7 @@ int custody_append(const char *store_dir, const char *action, const char *detail
         if (ftruncate(fd, (off_t)chain.bytes) < 0) r = -errno;
         if (r == 0) r = io_real.pwrite(&io_real, fd, text, n + 1, chain.bytes);
         if (r == 0 && fsync(fd) < 0) r = -errno;
+        if (r == 0 && chain.bytes == 0) r = io_real.sync_dir(&io_real, store_dir); /* its name too, the first time */
         if (r < 0) chv_err_set(err, -r, "%s: %s", path, strerror(-r));
     }
     free(text);

@@ -97,6 +97,7 @@ int pack_resume(struct pack_writer *w, uint64_t number, uint64_t bytes, struct c
     char path[STORE_PATH_BYTES];
     w->number = number;
     meta_pack_path(w->meta, number, path);
+    chmod(path, 0600); /* it may have been sealed, and the COMMIT that says so lost */
     w->fd = w->io->open(w->io, path, O_RDWR, 0600);
     if (w->fd < 0) return fail(w, w->fd, err);
     int r = w->io->truncate(w->io, w->fd, bytes);
