@@ -84,7 +84,7 @@ def install(disk, limit_bytes):
     done, installed = 0, []
     for name, paths in packages():
         size = sum(os.path.getsize(path) for path in paths)
-        if done + size > limit_bytes:
+        if done + size > limit_bytes or size > limit_bytes // 8:
             continue
         unpack(disk, name, paths)
         done += size

@@ -13,10 +13,10 @@ def part(path):
 def run(bench):
     core.needs("borg", "nbdkit")
     core.build("bench/rawlog")
-    limit = (2048 if bench.full else 512) * core.MIB
+    limit = (2048 if bench.full else 256) * core.MIB
     image, store, raw = bench.dir / "disk.img", bench.dir / "store", bench.dir / "raw.log"
     with open(image, "wb") as file:
-        file.truncate(4 * limit)
+        file.truncate(max(4 * limit, 2 * core.GIB))
     server = recorder(bench, image, store, "--space", SPACE)
     disk = Disk(bench, server.uri)
     try:
