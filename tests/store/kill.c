@@ -7,9 +7,10 @@
 #include <sys/wait.h>
 
 #include "chronovisor/chronovisor.h"
+#include "tests/store/fault.h"
 #include "tests/unit.h"
 
-enum { THREADS = 3, BLOCK = 4096, SPACE_BLOCKS = 64, MAX_REQUEST = 5 };
+enum { THREADS = 3, BLOCK = 4096, SPACE_BLOCKS = 64, MAX_REQUEST = 29 };
 
 /* Shared with the process that is killed. */
 struct board {
@@ -22,6 +23,7 @@ struct world {
     struct board *board;
     unsigned long there[THREADS]; /* found in the store so far */
     uint64_t next_seq, events;
+    unsigned slow_us;
     bool only_recover; /* the store has not been looked at since the last kill */
 };
 
@@ -75,7 +77,13 @@ static void victim(struct world *w)
     struct chv_recorder *rec;
     pthread_t ids[THREADS];
     struct thread threads[THREADS];
-    CHECK_OK(chv_recorder_open(w->dir, &w->options, &rec, &err), err);
+    /* A slow disk, so that the queue is rarely empty when the end comes. */
+    struct fault slow;
+    struct chv_recorder_options o = w->options;
+    fault_init(&slow);
+    slow.slow_us = w->slow_us;
+    o.io = &slow.io;
+    CHECK_OK(chv_recorder_open(w->dir, &o, &rec, &err), err);
     if (w->only_recover)
         for (;;) pause();
     for (int i = 0; i < THREADS; i++) {
@@ -128,11 +136,12 @@ static void round_of(struct world *w, uint64_t *seed, int last)
 {
     struct chv_err err;
     struct chv_recorder *rec;
+    w->slow_us = unit_random(seed) % 2 ? 2000 : 0;
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) victim(w);
     /* Some die early, while they recover what the one before left. */
-    long ns = (long)(unit_random(seed) % (w->only_recover || unit_random(seed) % 5 == 0 ? 4000000 : 60000000));
+    long ns = (long)(unit_random(seed) % (w->only_recover || unit_random(seed) % 5 == 0 ? 20000000 : 60000000));
     nanosleep(&(struct timespec){0, ns}, NULL);
     CHECK(kill(pid, SIGKILL) == 0);
     int status;
