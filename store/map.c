@@ -104,6 +104,7 @@ static void walk_level(struct chv_map *map, const struct run *run, unsigned leve
 
 static void fill_window(struct chv_map *map)
 {
+    snapshot_touch(map->store);
     map->window = map->window_end;
     map->window_end = map->end - map->window > WINDOW ? map->window + WINDOW : map->end;
     map->empty = true;

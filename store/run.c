@@ -11,6 +11,8 @@
 #include "store/run_file.h"
 #include "store/sha.h"
 
+#define DIGEST_BYTES (32u << 20) /* of a run file, resident at a time */
+
 static const size_t widths[RUN_KINDS] = {16, 16, 40};
 
 size_t run_width(enum run_kind kind)
@@ -198,6 +200,18 @@ static int check(const struct run_file *h, enum run_kind kind, uint64_t file_byt
     return 0;
 }
 
+static void body_digest(const struct run *run, uint8_t digest[32])
+{
+    struct sha256 sha;
+    sha256_init(&sha);
+    for (size_t at = RUN_HEADER_BYTES, n; at < run->map_bytes; at += n) {
+        n = run->map_bytes - at < DIGEST_BYTES ? run->map_bytes - at : DIGEST_BYTES;
+        sha256_update(&sha, (const uint8_t *)run->map + at, n);
+        run_release_pages(run);
+    }
+    sha256_peek(&sha, digest);
+}
+
 int run_open(struct run *run, enum run_kind kind, const char *path, bool verify, struct chv_err *err)
 {
     struct stat st;
@@ -232,7 +246,7 @@ int run_open(struct run *run, enum run_kind kind, const char *path, bool verify,
     }
     if (verify) {
         uint8_t digest[32];
-        SHA256((const uint8_t *)map + RUN_HEADER_BYTES, run->map_bytes - RUN_HEADER_BYTES, digest);
+        body_digest(run, digest);
         if (memcmp(digest, h.digest, 32) != 0) {
             run_close(run);
             return chv_err_set(err, EBADMSG, "%s does not match its digest; 'chronovisor reindex' makes the index again", path);

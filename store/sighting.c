@@ -33,6 +33,7 @@ int64_t chv_store_sightings(const struct chv_store *s, const uint8_t hash[CHV_HA
                             chv_sighting_fn *fn, void *arg, struct chv_err *err)
 {
     int64_t reported = 0;
+    snapshot_touch(s);
     prefetch(s, hash);
     for (size_t i = 0; i < snapshot_run_count(s); i++) {
         struct run_ref ref = snapshot_run(s, RUN_SIGHT, i);
@@ -56,6 +57,7 @@ int64_t chv_store_sightings(const struct chv_store *s, const uint8_t hash[CHV_HA
 uint64_t chv_store_sighting_count(const struct chv_store *s, const uint8_t hash[CHV_HASH_BYTES])
 {
     uint64_t count = 0;
+    snapshot_touch(s);
     prefetch(s, hash);
     for (size_t i = 0; i < snapshot_run_count(s); i++) {
         uint64_t from, to;
@@ -75,6 +77,7 @@ void chv_store_sighting_counts(const struct chv_store *s, const uint8_t (*hashes
         const struct run *run = snapshot_run(s, RUN_SIGHT, i).run;
         for (size_t h = 0; h < count; h++) {
             uint64_t from, to;
+            snapshot_touch(s);
             if (h + 16 < count) run_prefetch_bucket(run, hashes[h + 16]);
             if (h + 8 < count) run_prefetch_entry(run, hashes[h + 8]);
             range(run, hashes[h], &from, &to);

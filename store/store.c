@@ -144,6 +144,7 @@ int chv_store_seq_at(const struct chv_store *s, uint64_t time_ns, uint64_t *seq,
 
 static bool find_loc(const struct chv_store *s, const uint8_t hash[32], pack_loc *loc)
 {
+    snapshot_touch(s);
     for (size_t i = snapshot_run_count(s); i-- > 0;) {
         const struct run *run = snapshot_run(s, RUN_LOC, i).run;
         uint64_t at = run_lower_bound(run, hash, 32);

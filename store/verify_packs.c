@@ -88,12 +88,15 @@ int verify_packs(struct verify *v, struct chv_err *err)
     return r;
 }
 
+#define RELEASE_ENTRIES (UINT64_C(1) << 20) /* after so many the mapped pages are let go: memory stays bounded */
+
 /* Sorted, and every location inside a pack that is there. */
 static void check_run(struct verify *v, const struct run *run, uint64_t group, const char *name)
 {
     size_t width = run_width(run->kind);
     for (uint64_t i = 0; i < run->count; i++) {
         const uint8_t *entry = run_entry(run, i, width);
+        if (i % RELEASE_ENTRIES == 0) run_release_pages(run);
         if (i > 0 && memcmp(run_entry(run, i - 1, width), entry, width) > 0) {
             verify_fault(v, "index/%08" PRIu64 ".%s: not in order; 'chronovisor reindex' makes the index again", group, name);
             return;
@@ -111,12 +114,19 @@ static void check_run(struct verify *v, const struct run *run, uint64_t group, c
     run_release_pages(run);
 }
 
+static void release_all(const struct verify *v)
+{
+    for (size_t g = 0; g < v->index->count; g++)
+        for (int k = 0; k < RUN_KINDS; k++) run_release_pages(&v->index->groups[g]->runs[k]);
+}
+
 /* Is content named by the log in the packs? The index knows the packs; the counts tie it to the log. */
 static uint64_t missing_content(struct verify *v, const struct run *sights)
 {
     uint64_t missing = 0;
     for (uint64_t i = 0; i < sights->count; i++) {
         const uint8_t *hash = run_entry(sights, i, 16);
+        if (i % RELEASE_ENTRIES == 0) release_all(v);
         if (i > 0 && memcmp(run_entry(sights, i - 1, 16), hash, 8) == 0) continue;
         bool found = false;
         for (size_t g = v->index->count; !found && g-- > 0;) {

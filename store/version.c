@@ -11,6 +11,7 @@ static bool same_node(const uint8_t *entry, const uint8_t key[16])
 
 uint64_t version_newest(const struct chv_store *s, uint16_t space, uint64_t block, uint64_t at)
 {
+    snapshot_touch(s);
     for (size_t i = snapshot_run_count(s); i-- > 0;) {
         struct run_ref ref = snapshot_run(s, RUN_ADDR, i);
         uint64_t best = 0;
@@ -31,6 +32,7 @@ uint64_t version_newest(const struct chv_store *s, uint16_t space, uint64_t bloc
 
 uint64_t version_oldest(const struct chv_store *s, uint16_t space, uint64_t block, uint64_t after)
 {
+    snapshot_touch(s);
     for (size_t i = 0; i < snapshot_run_count(s); i++) {
         struct run_ref ref = snapshot_run(s, RUN_ADDR, i);
         uint64_t best = 0;
