@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "sensor/nbd/capture.h"
 
@@ -57,6 +58,20 @@ static int wait_evidence(struct chv_recorder *rec, const struct job *batch)
     return r < 0 ? r : 0;
 }
 
+/* With the mutex: every commit costs two syncs, so many jobs should share one, unless somebody waits. */
+static void gather(struct defer *d)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += DEFER_GATHER_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    while (!d->stop && !d->hurried && d->bytes < DEFER_BYTES_MAX / 8 && d->jobs < DEFER_JOBS_MAX / 8)
+        if (pthread_cond_timedwait(&d->hurry, &d->mutex, &until) == ETIMEDOUT) break;
+}
+
 static void *writer(void *arg)
 {
     struct defer *d = arg;
@@ -64,6 +79,7 @@ static void *writer(void *arg)
     for (;;) {
         while (!d->head && !d->stop) pthread_cond_wait(&d->work, &d->mutex);
         if (!d->head) break;
+        gather(d);
         struct job *batch = d->head;
         d->head = NULL;
         d->tail = &d->head;
@@ -90,6 +106,7 @@ int defer_start(struct defer *d, struct capture *capture)
     pthread_mutex_init(&d->mutex, NULL);
     pthread_cond_init(&d->work, NULL);
     pthread_cond_init(&d->done, NULL);
+    pthread_cond_init(&d->hurry, NULL);
     int r = 0;
     while (r == 0 && d->threads < DEFER_THREADS) {
         r = -pthread_create(&d->thread[d->threads], NULL, writer, d);
@@ -104,8 +121,10 @@ void defer_stop(struct defer *d)
     pthread_mutex_lock(&d->mutex);
     d->stop = true;
     pthread_cond_broadcast(&d->work);
+    pthread_cond_broadcast(&d->hurry);
     pthread_mutex_unlock(&d->mutex);
     while (d->threads > 0) pthread_join(d->thread[--d->threads], NULL);
+    pthread_cond_destroy(&d->hurry);
     pthread_cond_destroy(&d->done);
     pthread_cond_destroy(&d->work);
     pthread_mutex_destroy(&d->mutex);
@@ -116,6 +135,7 @@ void defer_reserve(struct defer *d, uint64_t bytes)
     pthread_mutex_lock(&d->mutex);
     while (d->jobs > 0 && (d->bytes + bytes > DEFER_BYTES_MAX || d->jobs >= DEFER_JOBS_MAX))
         pthread_cond_wait(&d->done, &d->mutex);
+    if (d->bytes + bytes >= DEFER_BYTES_MAX / 8 || d->jobs + 1 >= DEFER_JOBS_MAX / 8) pthread_cond_signal(&d->hurry);
     d->bytes += bytes;
     d->jobs++;
     pthread_mutex_unlock(&d->mutex);
@@ -141,7 +161,10 @@ int defer_drain(struct defer *d)
 {
     pthread_mutex_lock(&d->mutex);
     uint64_t last = d->next_id;
+    d->hurried++;
+    pthread_cond_broadcast(&d->hurry);
     while (d->oldest && d->oldest->id < last) pthread_cond_wait(&d->done, &d->mutex);
+    d->hurried--;
     int r = d->error;
     pthread_mutex_unlock(&d->mutex);
     return r;

@@ -13,9 +13,10 @@
 
 #include "sensor/nbd/ranges.h"
 
-#define DEFER_THREADS 2
+#define DEFER_THREADS 1
 #define DEFER_BYTES_MAX (64u << 20) /* of data held back; a handler waits above that */
 #define DEFER_JOBS_MAX 8192u
+#define DEFER_GATHER_NS 2000000 /* nobody waits for these jobs: let some come together before asking for durability */
 
 struct capture;
 
@@ -34,10 +35,11 @@ struct job {
 struct defer {
     struct capture *capture;
     pthread_mutex_t mutex;
-    pthread_cond_t work, done;
+    pthread_cond_t work, done, hurry;
     struct job *head, **tail;
     struct job *oldest, *newest;
     uint64_t next_id, bytes, jobs;
+    uint64_t hurried; /* how many wait for jobs to be finished: no gathering then */
     int error; /* -errno: an acknowledged change did not reach the disk; every later flush says so */
     bool stop;
     unsigned threads;

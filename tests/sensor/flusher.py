@@ -50,8 +50,10 @@ try:
         state[block] = n
         started = {}
         acknowledged += 1
-        if rng.randrange(40) == 0 and client.flush():
-            break
+        if rng.randrange(40) == 0:
+            error = client.flush()
+            if error:
+                break
 except (EOFError, ConnectionError):
     pass
 with open(state_path, "w") as f:
