@@ -13,7 +13,7 @@ if grep -q __asan_init "$PLUGIN"; then
 fi
 if [[ $RUNTIME ]]; then
   mkdir -p bin
-  printf '#!/bin/sh\nLD_PRELOAD=%q ASAN_OPTIONS=detect_leaks=0:${ASAN_OPTIONS:-} exec %q "$@"\n' "$RUNTIME" "$(command -v nbdkit)" >bin/nbdkit
+  printf '#!/bin/sh\nLD_PRELOAD=%q ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 exec %q "$@"\n' "$RUNTIME" "$(command -v nbdkit)" >bin/nbdkit
   chmod +x bin/nbdkit
   PATH=$WORK/bin:$PATH
 fi
