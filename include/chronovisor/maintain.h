@@ -12,7 +12,8 @@
 typedef void chv_progress_fn(void *arg, const char *what, uint64_t done, uint64_t total);
 
 /* Rebuild STORE/index from log and packs. Needs the writer lock (EBUSY while recorded into).
- * Memory: about 300 MiB at most, whatever the log's length. */
+ * Memory: entries of about a million events are sorted at a
+ * time, whatever the log's length (107 MiB measured at 10 million events). */
 int chv_store_reindex(const char *dir, chv_progress_fn *progress, void *arg, struct chv_err *err);
 
 /* --- verify -------------------------------------------------------------------------------------- */
