@@ -7,6 +7,8 @@
 #include "store/digest.h"
 #include "store/sha.h"
 
+#define PREFETCH_BYTES 512u /* the least a block has */
+
 /* c * log2(c) * 65536 for the counts of a block of at most 4096 bytes, rounded: integers, so that every build and every
  * later reader of the features gets the same entropy. Sums stay below 2^32 (4096 * 12 * 65536). */
 static struct {
@@ -25,31 +27,39 @@ static void tables_fill(void)
     tables.pair = sha256_pair_fast();
 }
 
-uint16_t digest_entropy(const void *data, size_t bytes)
+static void count_bytes(const void *data, size_t bytes, byte_counts *counts)
 {
-    /* Four tables: equal neighbours do not wait for each other's increment. */
-    uint16_t counts[4][256];
     const uint8_t *p = data;
-    pthread_once(&tables.once, tables_fill);
-    memset(counts, 0, sizeof counts);
     for (size_t i = 0; i + 8 <= bytes; i += 8) {
         uint64_t v;
         memcpy(&v, p + i, 8);
-        counts[0][v & 255]++;
-        counts[1][v >> 8 & 255]++;
-        counts[2][v >> 16 & 255]++;
-        counts[3][v >> 24 & 255]++;
-        counts[0][v >> 32 & 255]++;
-        counts[1][v >> 40 & 255]++;
-        counts[2][v >> 48 & 255]++;
-        counts[3][v >> 56]++;
+        (*counts)[0][v & 255]++;
+        (*counts)[1][v >> 8 & 255]++;
+        (*counts)[2][v >> 16 & 255]++;
+        (*counts)[3][v >> 24 & 255]++;
+        (*counts)[0][v >> 32 & 255]++;
+        (*counts)[1][v >> 40 & 255]++;
+        (*counts)[2][v >> 48 & 255]++;
+        (*counts)[3][v >> 56]++;
     }
+}
+
+static uint16_t entropy_of(byte_counts *counts, size_t bytes)
+{
     uint32_t sum = 0;
     for (int i = 0; i < 256; i++)
-        sum += tables.c_log_c[counts[0][i] + counts[1][i] + counts[2][i] + counts[3][i]];
+        sum += tables.c_log_c[(*counts)[0][i] + (*counts)[1][i] + (*counts)[2][i] + (*counts)[3][i]];
     /* log2(n) - sum / n, normalised; n is small and log2(n) of the sizes in use is whole */
     uint64_t whole = tables.c_log_c[bytes], left = whole > sum ? whole - sum : 0; /* bits * n * 65536 */
     return (uint16_t)((left * 65535 + bytes * 8 * 65536 / 2) / (bytes * 8 * 65536));
+}
+
+uint16_t digest_entropy(const void *data, size_t bytes)
+{
+    byte_counts counts = {{0}};
+    pthread_once(&tables.once, tables_fill);
+    count_bytes(data, bytes, &counts);
+    return entropy_of(&counts, bytes);
 }
 
 bool digest_is_zero(const void *data, size_t bytes)
@@ -67,6 +77,33 @@ static bool known_zeros(const struct digest_job *job, size_t block_bytes)
     return true;
 }
 
+static void measure(const struct digest_job *job, size_t block_bytes)
+{
+    if (job->hash) sha256_of(job->data, block_bytes, job->hash);
+    if (job->entropy) *job->entropy = digest_entropy(job->data, block_bytes);
+}
+
+static void measure_pair(const struct digest_job *a, const struct digest_job *b, size_t block_bytes)
+{
+    if (!a->entropy || !b->entropy) {
+        tables.pair(a->data, b->data, block_bytes, a->hash, b->hash, NULL, NULL);
+        if (a->entropy) *a->entropy = digest_entropy(a->data, block_bytes);
+        if (b->entropy) *b->entropy = digest_entropy(b->data, block_bytes);
+        return;
+    }
+    byte_counts counts_a = {{0}}, counts_b = {{0}};
+    tables.pair(a->data, b->data, block_bytes, a->hash, b->hash, &counts_a, &counts_b);
+    *a->entropy = entropy_of(&counts_a, block_bytes);
+    *b->entropy = entropy_of(&counts_b, block_bytes);
+}
+
+/* The next two blocks, into the cache: they lie anywhere in a queue. Their beginnings will do, the processor follows. */
+static void prefetch(const struct digest_job *jobs, size_t count)
+{
+    for (size_t i = 0; i < count && i < 2; i++)
+        for (size_t at = 0; at < PREFETCH_BYTES; at += 64) __builtin_prefetch(jobs[i].data + at);
+}
+
 void digest_blocks(const struct digest_job *jobs, size_t count, size_t block_bytes)
 {
     const struct digest_job *waiting = NULL; /* for a second to be hashed with */
@@ -74,18 +111,17 @@ void digest_blocks(const struct digest_job *jobs, size_t count, size_t block_byt
     for (size_t i = 0; i < count; i++) {
         const struct digest_job *job = &jobs[i];
         if (known_zeros(job, block_bytes)) continue;
-        if (job->entropy) *job->entropy = digest_entropy(job->data, block_bytes);
-        if (!job->hash) continue;
-        if (!tables.pair) {
-            sha256_of(job->data, block_bytes, job->hash);
+        if (!tables.pair || !job->hash) {
+            measure(job, block_bytes);
         } else if (waiting) {
-            tables.pair(waiting->data, job->data, block_bytes, waiting->hash, job->hash);
+            prefetch(job + 1, count - i - 1);
+            measure_pair(waiting, job, block_bytes);
             waiting = NULL;
         } else {
             waiting = job;
         }
     }
-    if (waiting) sha256_of(waiting->data, block_bytes, waiting->hash);
+    if (waiting) measure(waiting, block_bytes);
 }
 
 void chv_digest_blocks(const void *data, size_t block_bytes, size_t count, uint8_t (*hashes)[CHV_HASH_BYTES],

@@ -38,8 +38,13 @@ static inline void sha256_of(const void *data, size_t bytes, uint8_t digest[32])
     SHA256_Final(digest, &ctx);
 }
 
-/* Digests of two pieces of the same length, a multiple of 64. */
-typedef void sha256_pair_fn(const uint8_t *a, const uint8_t *b, size_t bytes, uint8_t digest_a[32], uint8_t digest_b[32]);
+/* How often each byte value occurs: the sum of four tables. */
+typedef uint16_t byte_counts[4][256];
+
+/* Digests of two pieces of the same length, a multiple of 64; and their bytes added to the counts, both or (NULL)
+ * neither. */
+typedef void sha256_pair_fn(const uint8_t *a, const uint8_t *b, size_t bytes, uint8_t digest_a[32], uint8_t digest_b[32],
+                            byte_counts *counts_a, byte_counts *counts_b);
 /* One that beats hashing them in turn and passes its self-test here, or NULL. */
 sha256_pair_fn *sha256_pair_fast(void);
 
