@@ -1,4 +1,6 @@
 """Capture: the recording NBD server beside plain servers, the same load, one after the other."""
+import json
+
 import core
 import inputs
 from core import Server, fio, nbdkit_file
@@ -70,6 +72,14 @@ def medians(pairs, key):
     return core.median([pair[0][key] for pair in pairs]), core.median([pair[1][key] for pair in pairs])
 
 
+def disk_limit(bench, pairs):
+    """The highest ratio to the peer that the disk allows when the store is on it as well: what ours must write, the
+    image and the evidence, at the disk's own speed, against what the peer took."""
+    limits = json.loads(core.output([core.program("limits"), bench.dir]))
+    ratios = [peer["seconds"] * limits["direct_mb_s"] * 1e6 / (ours["bytes"] + ours["store_bytes"]) for ours, peer in pairs]
+    return core.median(ratios), limits
+
+
 def capture_4k(bench):
     gib = 4 if bench.full else 1
     image = inputs.private_copy(bench, inputs.mixed_image(bench, gib), "disk.img")
@@ -113,8 +123,10 @@ def capture_seq(bench):
         plain = new_disk(lambda: run_plain(bench, nbdkit_file(bench, empty, bench.dir / "peer.sock"), numbered))
         fresh.append((new_disk(lambda: run_ours(bench, empty, numbered)), plain))
     fresh_ours, fresh_peer = medians(fresh, "mb_s")
+    (disk, limits), (disk_bare, _) = disk_limit(bench, pairs), disk_limit(bench, bare)
     bench.report(ours, peer, [(a["mb_s"], b["mb_s"]) for a, b in pairs],
                  peer_is="nbdkit file, same image, same load", written_bytes=load["total_bytes"],
+                 limit={"ratio_of_the_disk": disk, "ratio_of_the_disk_baseline_none": disk_bare, **limits},
                  cpu_s_per_gib=core.median([cpu_per_gib(a) for a, _ in pairs]),
                  peer_cpu_s_per_gib=core.median([cpu_per_gib(b) for _, b in pairs]),
                  close_s=core.median([a["close_s"] for a, _ in pairs]),
@@ -135,23 +147,26 @@ def capture_vs_blklogwrites(bench):
         numbered = {**load, "seed": 3000 + number}
         plain = run_plain(bench, nbdkit_file(bench, image, bench.dir / "peer.sock"), numbered)["iops"]
         ours = run_ours(bench, image, numbered)["iops"]
+        same_work = run_ours(bench, image, numbered, "--baseline", "none")["iops"]
         core.drop_dirty()
         qemu = qemu_iops(image, total // 4096)
         core.drop_dirty()
         logged = qemu_iops(image, total // 4096, log)
         log.unlink()
         core.note(f"nbdkit {plain:.0f} ours {ours:.0f} qemu {qemu:.0f} blklogwrites {logged:.0f}")
-        rows.append((ours, plain, logged, qemu))
+        rows.append((ours, plain, logged, qemu, same_work))
     ours = core.median([row[0] / row[1] for row in rows])
     peer = core.median([row[2] / row[3] for row in rows])
-    names = ("ours", "nbdkit_file", "blklogwrites", "qemu_file")
+    bare = core.median([row[4] / row[1] for row in rows])
+    names = ("ours", "nbdkit_file", "blklogwrites", "qemu_file", "ours_baseline_none")
     bench.report(ours, peer, [(row[0] / row[1], row[2] / row[3]) for row in rows],
                  peer_is="QEMU with blklogwrites over plain QEMU (qemu-img bench)", written_bytes=total,
+                 baseline_none={"ours": bare, "ratio": bare / peer},
                  iops={name: core.median([row[at] for row in rows]) for at, name in enumerate(names)})
 
 
 def run(bench):
     core.needs("fio", "nbdkit")
-    core.build()
+    core.build("bench/limits")
     {"capture-4k": capture_4k, "capture-seq": capture_seq,
      "capture-vs-blklogwrites": capture_vs_blklogwrites}[bench.name](bench)
