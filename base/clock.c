@@ -16,6 +16,13 @@ uint64_t clock_now_ns(void)
     return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
 }
 
+uint64_t clock_monotonic_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 const char *clock_format(uint64_t time_ns, char buf[CLOCK_TEXT_BYTES])
 {
     time_t seconds = (time_t)(time_ns / SECOND_NS);

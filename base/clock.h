@@ -9,6 +9,8 @@
 
 /* CLOCK_REALTIME now. */
 uint64_t clock_now_ns(void);
+/* CLOCK_MONOTONIC now: for how long something takes. */
+uint64_t clock_monotonic_ns(void);
 
 /* An instant given on a command line. */
 struct instant {

@@ -13,8 +13,6 @@
 #include "cli/nbdkit.h"
 #include "sensor/nbd/session.h"
 
-#define THREADS "32"
-
 static const struct cli_option options[] = {
     {"--disk", "[NAME=]PATH", "raw image or block device; repeat with names for several disks in one store"},
     CLI_OPT_STORE,
@@ -174,12 +172,19 @@ static bool collect(const struct cli_args *args, int argc, char **argv, struct s
     return true;
 }
 
+/* Of each connection. Handlers seldom block, and more of them than can run hand the connection's lock around. */
+static long thread_count(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN), wanted = 2 * (cores > 0 ? cores : 1) + 1;
+    return wanted < 5 ? 5 : wanted > 32 ? 32 : wanted;
+}
+
 static bool build_words(const struct cli_args *args, const struct session_options *o, const char *plugin,
                         const char *socket, struct words *w)
 {
     static const char *const passed[] = {"baseline", "reads", "when-behind", "sign"};
     char option[32];
-    bool good = add(w, "nbdkit") && add(w, "--foreground") && add(w, "--threads=" THREADS) && add(w, "--unix") &&
+    bool good = add(w, "nbdkit") && add(w, "--foreground") && add(w, "--threads=%ld", thread_count()) && add(w, "--unix") &&
                 add(w, "%s", socket) && add(w, "%s", plugin) && add(w, "store=%s", o->store_dir) &&
                 add(w, "socket=%s", socket);
     for (size_t i = 0; good && i < o->disks; i++)

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "store/recorder_impl.h"
 
-#define BATCH 1024u
+#define BATCH 256u
 #define COMMIT_ROOM 8u /* places kept in a segment for its last COMMITs */
 #define IDLE_COMMIT_NS UINT64_C(200000000) /* what nobody waits for is durable after about this long */
 
@@ -74,15 +74,18 @@ static int commit(struct chv_recorder *rec, bool sync, struct chv_err *err)
 /* Hand the sealed segment to the indexer; waits while the one before is not done, so memory is bounded. */
 static int hand_over(struct chv_recorder *rec, struct chv_err *err)
 {
-    struct memtable *fresh = calloc(1, sizeof *fresh);
-    struct chv_event *events = malloc(SEGMENT_EVENTS * sizeof *events);
+    pthread_mutex_lock(&rec->index_lock);
+    while (rec->job.busy) pthread_cond_wait(&rec->index_cv, &rec->index_lock);
+    struct memtable *fresh = rec->spare_table ? rec->spare_table : memtable_new();
+    struct chv_event *events = rec->spare_events ? rec->spare_events : events_new();
+    rec->spare_table = NULL;
+    rec->spare_events = NULL;
     if (!fresh || !events) {
+        pthread_mutex_unlock(&rec->index_lock);
         free(fresh);
         free(events);
         return chv_err_set(err, ENOMEM, "recorder: out of memory");
     }
-    pthread_mutex_lock(&rec->index_lock);
-    while (rec->job.busy) pthread_cond_wait(&rec->index_cv, &rec->index_lock);
     pthread_rwlock_wrlock(&rec->mem_lock);
     rec->sealed = rec->current;
     rec->current = fresh;
@@ -112,31 +115,31 @@ static int rotate_pack(struct chv_recorder *rec, struct chv_err *err)
 }
 
 /* Store the slot's content unless it is known by now. */
-static int store_block(struct chv_recorder *rec, const struct slot *slot, uint64_t position, bool *is_new, struct chv_err *err)
+static int store_block(struct chv_recorder *rec, const struct slot *slot, bool *is_new, struct chv_err *err)
 {
     *is_new = false;
     if (slot->known) return 0;
-    pthread_rwlock_rdlock(&rec->mem_lock); /* the indexer takes `sealed` away */
-    bool known = memtable_find(rec->current, slot->hash) || (rec->sealed && memtable_find(rec->sealed, slot->hash));
-    pthread_rwlock_unlock(&rec->mem_lock);
-    if (known) return 0;
+    if (memtable_find(rec->current, slot->hash)) return 0;
+    if (rec->sealed) {
+        pthread_rwlock_rdlock(&rec->mem_lock); /* the indexer takes it away */
+        bool known = rec->sealed && memtable_find(rec->sealed, slot->hash);
+        pthread_rwlock_unlock(&rec->mem_lock);
+        if (known) return 0;
+    }
     if (pack_full(&rec->pack)) {
         int r = rotate_pack(rec, err);
         if (r < 0) return r;
     }
     pack_loc loc;
-    const uint8_t *stored = slot->codec == CODEC_ZSTD ? queue_packed(&rec->queue, position) : queue_data(&rec->queue, position);
+    const uint8_t *stored = slot->codec == CODEC_ZSTD ? queue_packed(&rec->queue, slot) : queue_data(&rec->queue, slot);
     int r = pack_add(&rec->pack, slot->hash, slot->codec, stored, slot->stored_bytes, &loc, err);
     if (r < 0) return r;
-    pthread_rwlock_wrlock(&rec->mem_lock);
     memtable_insert(rec->current, slot->hash, loc);
-    pthread_rwlock_unlock(&rec->mem_lock);
     *is_new = true;
     return 0;
 }
 
-static int log_slot(struct chv_recorder *rec, struct slot *slot, uint64_t position, struct chv_recorder_stats *stats,
-                    struct chv_err *err)
+static int log_slot(struct chv_recorder *rec, struct slot *slot, struct chv_recorder_stats *stats, struct chv_err *err)
 {
     bool is_new = false;
     if (slot->drop) return 0;
@@ -145,7 +148,7 @@ static int log_slot(struct chv_recorder *rec, struct slot *slot, uint64_t positi
         if (r < 0) return r;
     }
     if (slot->has_data) {
-        int r = store_block(rec, slot, position, &is_new, err);
+        int r = store_block(rec, slot, &is_new, err);
         if (r < 0) return r;
         stats->blocks++;
         *(is_new ? &stats->new_blocks : &stats->duplicate_blocks) += 1;
@@ -163,11 +166,27 @@ static int log_slot(struct chv_recorder *rec, struct slot *slot, uint64_t positi
     return 0;
 }
 
+/* The compressed content of `n` positions from `next` is in the pack's buffer. With lock held. */
+static void free_packed(struct chv_recorder *rec, uint64_t n)
+{
+    struct queue *q = &rec->queue;
+    for (uint64_t p = rec->next; p < rec->next + n; p++) {
+        struct slot *slot = queue_slot(q, p);
+        if (slot->codec != CODEC_ZSTD) continue;
+        q->packed_unused[q->packed_unused_count++] = slot->packed;
+        slot->codec = CODEC_RAW;
+    }
+}
+
 /* Free the slots below `to`: a COMMIT that covers them is in the log file. With lock held. */
 static void free_slots(struct chv_recorder *rec, uint64_t to)
 {
-    for (uint64_t p = rec->freed; p < to; p++)
-        atomic_store_explicit(&queue_slot(&rec->queue, p)->state, SLOT_EMPTY, memory_order_relaxed);
+    struct queue *q = &rec->queue;
+    for (uint64_t p = rec->freed; p < to; p++) {
+        struct slot *slot = queue_slot(q, p);
+        if (slot->has_data) queue_give(q, slot->buffer);
+        atomic_store_explicit(&slot->state, SLOT_EMPTY, memory_order_relaxed);
+    }
     rec->freed = to;
     atomic_store_explicit(&rec->queue.file->tail, to, memory_order_release);
     if (rec->space_waiters) pthread_cond_broadcast(&rec->space_cv);
@@ -183,19 +202,22 @@ static uint64_t done_ahead(const struct chv_recorder *rec)
     return n;
 }
 
-static uint64_t monotonic_ns(void)
+bool committer_due(const struct chv_recorder *rec)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+    uint64_t enough = rec->queue.count / 8 < BATCH ? rec->queue.count / 8 : BATCH;
+    return rec->finished - rec->next >= enough || (rec->want > rec->durable && rec->finished >= rec->want) ||
+           rec->space_waiters || rec->stopping || rec->seal_wanted || rec->error;
 }
 
+/* With lock held. */
 static void wait_for_work(struct chv_recorder *rec)
 {
     struct timespec until;
-    if (rec->durable == rec->next) { /* nothing is waiting to become durable: sleep until called */
+    if (rec->durable == rec->next && done_ahead(rec) == 0) { /* nothing waits to become durable: sleep until called */
+        rec->committer_idle = true;
         pthread_cond_wait(&rec->done_cv, &rec->lock);
-        rec->synced_ns = monotonic_ns();
+        rec->committer_idle = false;
+        rec->synced_ns = clock_monotonic_ns();
         return;
     }
     clock_gettime(CLOCK_REALTIME, &until);
@@ -208,8 +230,9 @@ static void wait_for_work(struct chv_recorder *rec)
 static int process(struct chv_recorder *rec, uint64_t n, struct chv_recorder_stats *stats, struct chv_err *err)
 {
     int r = 0;
+    for (uint64_t i = 0; i < n; i++) memtable_prefetch(rec->current, queue_slot(&rec->queue, rec->next + i)->hash);
     for (uint64_t i = 0; r == 0 && i < n; i++)
-        r = log_slot(rec, queue_slot(&rec->queue, rec->next + i), rec->next + i, stats, err);
+        r = log_slot(rec, queue_slot(&rec->queue, rec->next + i), stats, err);
     if (r == 0) r = pack_drain(&rec->pack, err);
     return r < 0 ? r : write_events(rec, err);
 }
@@ -231,9 +254,10 @@ void *committer_main(void *arg)
     pthread_mutex_lock(&rec->lock);
     while (r == 0) {
         uint64_t n = done_ahead(rec);
+        bool late = clock_monotonic_ns() - rec->synced_ns > IDLE_COMMIT_NS;
         /* Group commit: once everything that anybody waits for is logged, or when it is time. */
-        bool sync = rec->next > rec->durable && ((rec->want > rec->durable && rec->next >= rec->want) ||
-                                                 monotonic_ns() - rec->synced_ns > IDLE_COMMIT_NS);
+        bool sync = rec->next > rec->durable && ((rec->want > rec->durable && rec->next >= rec->want) || late);
+        if (!late && !committer_due(rec)) n = 0; /* little by little costs more wake-ups than work */
         bool drained = n == 0 && rec->stopping && rec->next == rec->head;
         bool starved = n == 0 && rec->space_waiters && rec->next > rec->freed; /* slots wait only for a COMMIT */
         bool seal = n == 0 && rec->seal_wanted && rec->next == rec->head;
@@ -242,7 +266,7 @@ void *committer_main(void *arg)
             continue;
         }
         uint64_t next = rec->next;
-        bool make_room = starved || rec->next + n - rec->freed > rec->queue.count / 4;
+        bool make_room = starved || rec->next + n - rec->freed > rec->queue.count / 16;
         pthread_mutex_unlock(&rec->lock);
         struct chv_recorder_stats stats = {0};
         bool committed = false;
@@ -262,6 +286,7 @@ void *committer_main(void *arg)
         }
         pthread_mutex_lock(&rec->lock);
         if (r < 0) break;
+        free_packed(rec, next - rec->next);
         rec->next = next;
         add_stats(&rec->stats, &stats);
         if (committed) {
@@ -271,7 +296,7 @@ void *committer_main(void *arg)
         if (committed && sync) {
             if (seal) rec->seal_wanted = false;
             rec->durable = next;
-            rec->synced_ns = monotonic_ns();
+            rec->synced_ns = clock_monotonic_ns();
             rec->stats.last_seq = rec->seq;
             pthread_cond_broadcast(&rec->durable_cv);
         }

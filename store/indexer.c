@@ -18,13 +18,20 @@ static void publish(struct chv_recorder *rec, struct index *fresh, struct memtab
 }
 
 /* The job's blocks are in the index, or will not be: nobody may look into its table any more. */
-static void job_free(struct chv_recorder *rec, struct index_job *job)
+static void recycle(struct chv_recorder *rec, struct index_job *job)
 {
     pthread_rwlock_wrlock(&rec->mem_lock);
     if (rec->sealed == job->table) rec->sealed = NULL;
     pthread_rwlock_unlock(&rec->mem_lock);
-    free(job->events);
-    free(job->table);
+    memtable_clear(job->table);
+    pthread_mutex_lock(&rec->index_lock);
+    struct memtable *table = rec->spare_table;
+    struct chv_event *events = rec->spare_events;
+    rec->spare_table = job->table;
+    rec->spare_events = job->events;
+    pthread_mutex_unlock(&rec->index_lock);
+    free(table);
+    free(events);
 }
 
 int indexer_run_job(struct chv_recorder *rec, struct index_job *job, struct chv_err *err)
@@ -46,7 +53,6 @@ int indexer_run_job(struct chv_recorder *rec, struct index_job *job, struct chv_
         pthread_mutex_unlock(&rec->index_lock);
     }
     index_entries_fini(&entries);
-    job_free(rec, job);
     return r;
 }
 
@@ -61,12 +67,11 @@ void *indexer_main(void *arg)
         struct index_job job = rec->job;
         struct chv_err err;
         pthread_mutex_unlock(&rec->index_lock);
-        if (broken) {
-            job_free(rec, &job);
-        } else if (indexer_run_job(rec, &job, &err) < 0) {
+        if (!broken && indexer_run_job(rec, &job, &err) < 0) {
             recorder_fail(rec, &err);
             broken = true;
         }
+        recycle(rec, &job);
         pthread_mutex_lock(&rec->index_lock);
         rec->job.busy = false;
         pthread_cond_broadcast(&rec->index_cv);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "store/behind.h"
 #include "store/format.h"
 #include "store/meta.h"
 
@@ -82,6 +83,10 @@ struct pack_writer {
     uint8_t *buffer;        /* what the file's last, partial block holds, then records not yet written */
     size_t used, room;
     bool direct, no_direct; /* the descriptor bypasses the page cache now; it cannot */
+    struct behind behind;   /* writes `other`, if anything */
+    uint8_t *other;
+    size_t other_bytes, other_room;
+    uint64_t other_base;
 };
 int pack_create(struct pack_writer *w, uint64_t number, struct chv_err *err);
 int pack_resume(struct pack_writer *w, uint64_t number, uint64_t bytes, struct chv_err *err);

@@ -120,28 +120,41 @@ int pack_add(struct pack_writer *w, const uint8_t hash[32], uint8_t codec, const
     return 0;
 }
 
-/* Forget the first n bytes of the buffer (whole blocks, written). */
-static void shift(struct pack_writer *w, size_t n)
+/* Wait for what is written behind us. */
+static int settle(struct pack_writer *w, struct chv_err *err)
 {
-    w->base += n;
-    w->used -= n;
-    memmove(w->buffer, w->buffer + n, w->used);
-}
-
-/* Write the whole blocks of the buffer, past the cache where that works. */
-static int write_whole(struct pack_writer *w, struct chv_err *err)
-{
-    size_t n = (size_t)whole(w->used);
-    set_direct(w, true);
-    int r = w->io->pwrite(w->io, w->fd, w->buffer, n, w->base);
+    int r = behind_wait(&w->behind);
     if (r == -EINVAL && w->direct) { /* the file system takes the flag but not the write */
         set_direct(w, false);
         w->no_direct = true;
-        r = w->io->pwrite(w->io, w->fd, w->buffer, n, w->base);
+        r = w->io->pwrite(w->io, w->fd, w->other, w->other_bytes, w->other_base);
     }
+    return r < 0 ? fail(w, r, err) : 0;
+}
+
+/* Have the whole blocks of the buffer written, past the cache where that works, and go on in the other buffer. */
+static int write_whole(struct pack_writer *w, struct chv_err *err)
+{
+    size_t n = (size_t)whole(w->used), rest = w->used - n;
+    int r = settle(w, err);
+    if (r < 0) return r;
+    uint8_t *buffer = w->other;
+    size_t room = w->other_room;
+    w->other = w->buffer;
+    w->other_room = w->room;
+    w->other_bytes = n;
+    w->other_base = w->base;
+    w->buffer = buffer;
+    w->room = room;
+    w->used = 0;
+    r = make_room(w, ALIGN);
     if (r < 0) return fail(w, r, err);
-    if (w->base + n > w->bytes) w->bytes = w->base + n;
-    shift(w, n);
+    memcpy(w->buffer, w->other + n, rest);
+    w->used = rest;
+    w->base += n;
+    if (w->base > w->bytes) w->bytes = w->base;
+    set_direct(w, true);
+    behind_write(&w->behind, w->io, w->fd, w->other, n, w->other_base);
     return 0;
 }
 
@@ -152,14 +165,17 @@ int pack_drain(struct pack_writer *w, struct chv_err *err)
 
 int pack_flush(struct pack_writer *w, struct chv_err *err)
 {
-    if (w->base + w->used == w->bytes) return 0;
-    int r = whole(w->used) < DIRECT_MIN ? 0 : write_whole(w, err);
+    int r = w->base + w->used == w->bytes || whole(w->used) < DIRECT_MIN ? 0 : write_whole(w, err);
+    if (r == 0) r = settle(w, err);
     if (r < 0 || w->base + w->used == w->bytes) return r;
     set_direct(w, false);
     r = w->io->pwrite(w->io, w->fd, w->buffer + (w->bytes - w->base), (size_t)(w->base + w->used - w->bytes), w->bytes);
     if (r < 0) return fail(w, r, err);
     w->bytes = w->base + w->used;
-    shift(w, (size_t)whole(w->used));
+    size_t n = (size_t)whole(w->used); /* the next write begins at a whole block */
+    w->base += n;
+    w->used -= n;
+    memmove(w->buffer, w->buffer + n, w->used);
     return 0;
 }
 
@@ -182,8 +198,10 @@ int pack_seal(struct pack_writer *w, struct chv_err *err)
 
 void pack_writer_fini(struct pack_writer *w)
 {
+    behind_stop(&w->behind);
     if (w->fd >= 0) w->io->close(w->io, w->fd);
     free(w->buffer);
-    w->buffer = NULL;
+    free(w->other);
+    w->buffer = w->other = NULL;
     w->fd = -1;
 }

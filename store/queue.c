@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define QUEUE_MAGIC "CHVQUE\r\n"
-#define QUEUE_VERSION 1u
 #define QUEUE_HEADER_BYTES 4096u
 #define QUEUE_SLOTS_MAX (UINT32_C(1) << 20)
 
@@ -30,16 +30,17 @@ static void boot_id(char text[40])
     close(fd);
 }
 
-/* Is there an earlier recorder's content to be replayed? */
-static bool has_content(int fd, const struct meta *meta, uint32_t *slots, bool *stale)
+/* Is there an earlier recorder's content to be replayed? *foreign: in a layout that this version does not know. */
+static bool has_content(int fd, const struct meta *meta, uint32_t *slots, bool *stale, bool *foreign)
 {
     struct queue_file h;
     char now[40];
     struct stat st;
-    *stale = false;
+    *stale = *foreign = false;
     if (io_pread_full(fd, &h, sizeof h, 0) < 0 || fstat(fd, &st) < 0) return false;
-    if (memcmp(h.magic, QUEUE_MAGIC, 8) != 0 || h.version != QUEUE_VERSION || memcmp(h.uuid, meta->uuid, 16) != 0 ||
-        h.block_bytes != meta->block_bytes || h.slots < 64 || h.slots > QUEUE_SLOTS_MAX || h.gap_count > QUEUE_GAPS ||
+    if (memcmp(h.magic, QUEUE_MAGIC, 8) != 0 || memcmp(h.uuid, meta->uuid, 16) != 0) return false;
+    *foreign = h.version != QUEUE_VERSION && (h.head != h.tail || h.gap_count > 0);
+    if (h.version != QUEUE_VERSION || h.block_bytes != meta->block_bytes || h.slots < 64 || h.slots > QUEUE_SLOTS_MAX || h.gap_count > QUEUE_GAPS ||
         (uint64_t)st.st_size != file_bytes(h.slots, h.block_bytes) || (h.head == h.tail && h.gap_count == 0) ||
         h.head - h.tail > h.slots)
         return false;
@@ -64,34 +65,49 @@ static int make(struct queue *q, int fd, const struct meta *meta, uint32_t slots
 int queue_open(struct queue *q, const struct meta *meta, uint32_t slots, struct chv_err *err)
 {
     char path[STORE_PATH_BYTES];
-    bool stale;
+    bool stale, foreign;
     memset(q, 0, sizeof *q);
     meta_path(meta, "queue", path);
     if (slots < 64 || slots > QUEUE_SLOTS_MAX)
         return chv_err_set(err, EINVAL, "a queue has 64 to %u blocks", QUEUE_SLOTS_MAX);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) return chv_err_set(err, errno, "%s: %s", path, strerror(errno));
-    bool old = has_content(fd, meta, &slots, &stale);
+    bool old = has_content(fd, meta, &slots, &stale, &foreign);
+    if (foreign) {
+        close(fd);
+        return chv_err_set(err, EPROTO, "%s: holds events that another version of chronovisor did not finish writing: "
+                           "open the store once with that version", path);
+    }
     int r = old ? 0 : make(q, fd, meta, slots, path, err);
     q->discarded = stale;
     q->count = slots;
     q->block_bytes = meta->block_bytes;
     q->map_bytes = file_bytes(slots, meta->block_bytes);
-    void *map = MAP_FAILED, *packed = MAP_FAILED;
+    void *map = MAP_FAILED, *packed = NULL;
     if (r == 0) {
         map = mmap(NULL, q->map_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        packed = mmap(NULL, (size_t)slots * meta->block_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (map == MAP_FAILED || packed == MAP_FAILED) r = chv_err_set(err, errno, "%s: %s", path, strerror(errno));
+        packed = malloc((size_t)QUEUE_PACKED * meta->block_bytes);
+        q->unused = malloc(slots * sizeof *q->unused);
+        q->holds = calloc(slots, 1);
+        if (map == MAP_FAILED || !packed || !q->unused || !q->holds)
+            r = chv_err_set(err, errno, "%s: %s", path, strerror(errno));
     }
     close(fd);
     if (r < 0) {
         if (map != MAP_FAILED) munmap(map, q->map_bytes);
+        free(packed);
+        free(q->unused);
+        free(q->holds);
         return r;
     }
+    /* Not under the guest's first writes: a page of a new file costs more than hashing its content. */
+    if (!old) madvise(map, q->map_bytes, MADV_POPULATE_WRITE);
     q->file = map;
     q->slots = (struct slot *)(void *)((uint8_t *)map + QUEUE_HEADER_BYTES);
     q->data = (uint8_t *)(q->slots + slots);
     q->packed = packed;
+    for (uint32_t i = slots; i-- > 0;) q->unused[q->unused_count++] = i;
+    for (uint32_t i = QUEUE_PACKED; i-- > 0;) q->packed_unused[q->packed_unused_count++] = i;
     if (!old) {
         q->file->version = QUEUE_VERSION;
         q->file->slots = slots;
@@ -106,8 +122,10 @@ int queue_open(struct queue *q, const struct meta *meta, uint32_t slots, struct 
 void queue_close(struct queue *q)
 {
     if (!q->file) return;
-    munmap(q->packed, (size_t)q->count * q->block_bytes);
+    free(q->packed);
     munmap(q->file, q->map_bytes);
+    free(q->unused);
+    free(q->holds);
     q->file = NULL;
 }
 

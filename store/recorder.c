@@ -58,6 +58,7 @@ static void fill_common(struct slot *slot, const struct chv_record *r, uint64_t 
     slot->flags = r->flags;
     slot->entropy = 0;
     slot->has_data = slot->has_unless = slot->drop = slot->known = 0;
+    slot->codec = CODEC_RAW;
     memset(slot->extra, 0, sizeof slot->extra);
 }
 
@@ -88,8 +89,9 @@ static void fill_blocks(struct chv_recorder *rec, const struct chv_record *r, ui
         slot->lba = start;
         slot->sectors = (uint32_t)(stop - start);
         slot->has_data = 1;
-        memcpy(queue_data(&rec->queue, position), (const uint8_t *)r->data + i * rec->meta.block_bytes,
-               rec->meta.block_bytes);
+        uint8_t *copy = queue_data(&rec->queue, slot);
+        memcpy(copy, (const uint8_t *)r->data + i * rec->meta.block_bytes, rec->meta.block_bytes);
+        if (r->hold) r->hold[i] = copy;
         if (r->unless) {
             slot->has_unless = 1;
             memcpy(slot->extra, r->unless[i], 32);
@@ -116,17 +118,30 @@ static void lose(struct chv_recorder *rec, const struct chv_record *r, uint64_t 
     rec->stats.gaps++;
 }
 
-/* With lock held: reserve n slots; returns the position, or UINT64_MAX when there is no room and no waiting. */
-static uint64_t reserve(struct chv_recorder *rec, uint64_t n, bool may_wait)
+/* With lock held: is there room for n slots, of which `blocks` have content? */
+static bool has_room(const struct chv_recorder *rec, uint64_t n, uint64_t blocks)
 {
-    if (rec->head + n - rec->freed > rec->queue.count) {
+    return rec->head + n - rec->freed <= rec->queue.count && blocks <= rec->queue.unused_count;
+}
+
+/* With lock held: wait for the committer to free slots, or held buffers to be given back. */
+static void wait_for_room(struct chv_recorder *rec, uint64_t n, uint64_t blocks)
+{
+    rec->space_waiters++;
+    pthread_cond_signal(&rec->done_cv); /* the committer may hold slots that only wait for a COMMIT */
+    worker_wake(rec);
+    while (!rec->error && !has_room(rec, n, blocks)) pthread_cond_wait(&rec->space_cv, &rec->lock);
+    rec->space_waiters--;
+}
+
+/* With lock held: reserve n slots, of which `blocks` have content; returns the position, or UINT64_MAX when there is
+ * no room and no waiting. */
+static uint64_t reserve(struct chv_recorder *rec, uint64_t n, uint64_t blocks, bool may_wait)
+{
+    if (!has_room(rec, n, blocks)) {
         rec->stats.waits++;
         if (!may_wait) return UINT64_MAX;
-        rec->space_waiters++;
-        pthread_cond_signal(&rec->done_cv); /* the committer may hold slots that only wait for a COMMIT */
-        worker_wake(rec);
-        while (!rec->error && rec->head + n - rec->freed > rec->queue.count) pthread_cond_wait(&rec->space_cv, &rec->lock);
-        rec->space_waiters--;
+        wait_for_room(rec, n, blocks);
         if (rec->error) return UINT64_MAX;
     }
     uint64_t position = rec->head;
@@ -137,11 +152,18 @@ static uint64_t reserve(struct chv_recorder *rec, uint64_t n, bool may_wait)
     return position;
 }
 
+/* With lock held: buffers for n reserved slots. */
+static void take_buffers(struct chv_recorder *rec, const struct chv_record *r, uint64_t position, uint64_t n)
+{
+    for (uint64_t p = position; p < position + n; p++)
+        queue_slot(&rec->queue, p)->buffer = queue_take(&rec->queue, r->hold ? 2 : 1);
+}
+
 /* With lock held: say what was lost, now that there is room. */
 static void emit_gaps(struct chv_recorder *rec)
 {
     struct queue_file *f = rec->queue.file;
-    while (f->gap_count > 0 && rec->head + 1 - rec->freed <= rec->queue.count && !rec->error) {
+    while (f->gap_count > 0 && has_room(rec, 1, 0) && !rec->error) {
         struct queue_gap *g = &f->gaps[f->gap_count - 1];
         uint64_t unit = per_block(rec), blocks = g->end_block - g->first_block;
         bool all = blocks * unit <= UINT32_MAX;
@@ -149,7 +171,7 @@ static void emit_gaps(struct chv_recorder *rec)
         struct chv_record r = {.space = g->space, .op = CHV_OP_GAP, .lba = g->first_block * unit,
                                .sectors = (uint32_t)(blocks * unit),
                                .gap = {.reason = g->reason, .events = g->events, .first_time_ns = g->first_time_ns}};
-        uint64_t position = reserve(rec, 1, false);
+        uint64_t position = reserve(rec, 1, 0, false);
         fill_one(rec, &r, position, stamp(rec, 0));
         if (all)
             f->gap_count--;
@@ -157,6 +179,16 @@ static void emit_gaps(struct chv_recorder *rec)
             g->first_block += blocks;
     }
     worker_wake(rec);
+}
+
+void recorder_say_gaps(struct chv_recorder *rec)
+{
+    pthread_mutex_lock(&rec->lock);
+    while (rec->queue.file->gap_count > 0 && !rec->error) {
+        wait_for_room(rec, 1, 0);
+        emit_gaps(rec);
+    }
+    pthread_mutex_unlock(&rec->lock);
 }
 
 /* May a full queue lose it, as configured? Only what a guest did: what was found by looking can wait, and the log
@@ -177,7 +209,7 @@ static int append_large(struct chv_recorder *rec, const struct chv_record *r, ui
     uint64_t piece = rec->queue.count / 4;
     for (uint64_t from = 0; from < slots; from += piece) {
         uint64_t n = slots - from < piece ? slots - from : piece;
-        uint64_t position = reserve(rec, n, may_wait);
+        uint64_t position = reserve(rec, n, n, may_wait);
         if (position == UINT64_MAX) {
             if (rec->error && !rec->gap_when_behind) return -rec->error;
             struct chv_record rest = *r;
@@ -187,6 +219,7 @@ static int append_large(struct chv_recorder *rec, const struct chv_record *r, ui
             lose(rec, &rest, slots - from, rec->error ? CHV_GAP_STORE_ERROR : CHV_GAP_QUEUE_FULL);
             return CHV_APPEND_GAP;
         }
+        take_buffers(rec, r, position, n);
         uint64_t now = stamp(rec, r->time_ns);
         *ticket = rec->head;
         pthread_mutex_unlock(&rec->lock);
@@ -210,23 +243,35 @@ static int validate(const struct chv_recorder *rec, const struct chv_record *r, 
     return 0;
 }
 
+static void count_in(struct chv_recorder *rec, size_t requests, uint64_t bytes)
+{
+    rec->stats.requests += requests;
+    rec->stats.bytes += bytes;
+}
+
 int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *records, size_t count, uint64_t *ticket,
                         struct chv_err *err)
 {
-    uint64_t total = 0, last = 0, bytes = 0;
-    bool gap = false;
+    uint64_t total = 0, blocks = 0, last = 0, bytes = 0;
+    bool gap = false, holds = false;
     for (size_t i = 0; i < count; i++) {
         int r = validate(rec, &records[i], err);
         if (r < 0) return r;
-        total += slots_of(rec, &records[i]);
+        uint64_t slots = slots_of(rec, &records[i]);
+        total += slots;
+        blocks += takes_blocks(records[i].op) ? slots : 0;
         bytes += (uint64_t)records[i].sectors * CHV_SECTOR_BYTES;
+        holds |= records[i].hold != NULL;
     }
+    if (holds && total > rec->queue.count / 2)
+        return chv_err_set(err, EINVAL, "recorder: %llu blocks are more than the queue can hold for its caller",
+                           (unsigned long long)total);
     pthread_mutex_lock(&rec->lock);
     int r = rec->error && !rec->gap_when_behind ? sticky(rec, err) : 0;
     if (r == 0 && rec->queue.file->gap_count) emit_gaps(rec);
     last = rec->head;
     if (r == 0 && total <= rec->queue.count / 2) {
-        uint64_t position = rec->error ? UINT64_MAX : reserve(rec, total, !may_lose(rec, records, count));
+        uint64_t position = rec->error ? UINT64_MAX : reserve(rec, total, blocks, !may_lose(rec, records, count));
         if (position == UINT64_MAX && rec->error && !rec->gap_when_behind) {
             r = sticky(rec, err);
         } else if (position == UINT64_MAX) {
@@ -234,9 +279,15 @@ int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *recor
             for (size_t i = 0; i < count; i++)
                 lose(rec, &records[i], slots_of(rec, &records[i]), rec->error ? CHV_GAP_STORE_ERROR : CHV_GAP_QUEUE_FULL);
         } else {
-            uint64_t now = 0;
-            for (size_t i = 0; i < count; i++) now = stamp(rec, records[i].time_ns);
+            uint64_t now = 0, p = position;
+            for (size_t i = 0; i < count; i++) {
+                uint64_t slots = slots_of(rec, &records[i]);
+                now = stamp(rec, records[i].time_ns);
+                if (takes_blocks(records[i].op)) take_buffers(rec, &records[i], p, slots);
+                p += slots;
+            }
             last = rec->head;
+            count_in(rec, count, bytes);
             pthread_mutex_unlock(&rec->lock);
             for (size_t i = 0; i < count; i++) {
                 uint64_t slots = slots_of(rec, &records[i]);
@@ -246,7 +297,9 @@ int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *recor
                     fill_one(rec, &records[i], position, now);
                 position += slots;
             }
-            pthread_mutex_lock(&rec->lock);
+            worker_filled(rec, position);
+            if (ticket) *ticket = last;
+            return 0;
         }
     } else if (r == 0) {
         for (size_t i = 0; r == 0 && i < count; i++) {
@@ -256,7 +309,7 @@ int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *recor
                 gap |= r == CHV_APPEND_GAP;
                 r = r < 0 ? r : 0;
             } else {
-                uint64_t position = reserve(rec, 1, true);
+                uint64_t position = reserve(rec, 1, 0, true);
                 if (position == UINT64_MAX) r = -rec->error;
                 else fill_one(rec, &records[i], position, stamp(rec, records[i].time_ns)), last = rec->head;
             }
@@ -264,8 +317,7 @@ int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *recor
         if (r < 0) r = sticky(rec, err);
     }
     if (r == 0) {
-        rec->stats.requests += count;
-        rec->stats.bytes += bytes;
+        count_in(rec, count, bytes);
         worker_wake(rec);
     }
     pthread_mutex_unlock(&rec->lock);
@@ -286,6 +338,15 @@ int chv_recorder_wait(struct chv_recorder *rec, uint64_t ticket, struct chv_err 
     if (r < 0 && rec->gap_when_behind) r = 0; /* the operator chose gaps: said in the queue file, and at the next start */
     pthread_mutex_unlock(&rec->lock);
     return r;
+}
+
+void chv_recorder_release(struct chv_recorder *rec, const void *const *held, size_t count)
+{
+    pthread_mutex_lock(&rec->lock);
+    for (size_t i = 0; i < count; i++)
+        queue_give(&rec->queue, (uint32_t)((size_t)((const uint8_t *)held[i] - rec->queue.data) / rec->queue.block_bytes));
+    if (rec->space_waiters) pthread_cond_broadcast(&rec->space_cv);
+    pthread_mutex_unlock(&rec->lock);
 }
 
 int recorder_seal(struct chv_recorder *rec, struct chv_err *err)

@@ -6,7 +6,7 @@
  *   indexer.c    sorted runs of sealed segments    (one thread), their merging (one thread)
  *   recover.c    what a crash left
  *
- * `lock` guards positions, waiting and the sticky error; `mem_lock` the dedup tables and the index pointer.
+ * `lock` guards positions, waiting and the sticky error; `mem_lock` which dedup tables and index there are.
  * mem_lock may be taken with lock held, never the other way round.
  */
 #ifndef CHV_STORE_RECORDER_IMPL_H
@@ -25,15 +25,20 @@
 #define RECORDER_SPACES_MAX 16384u
 #define WORKERS_MAX 8u
 
-/* Blocks stored since the last indexed segment: hash → location. */
+/* Blocks stored since the last indexed segment: hash → location. One thread inserts; any may look meanwhile. */
 struct memtable {
-    uint64_t count;
+    uint64_t count; /* the inserting thread's */
     struct memtable_entry {
         uint8_t hash[32];
-        pack_loc loc; /* 0: free (no record is at offset 0) */
+        _Atomic pack_loc loc; /* 0: free (no record is at offset 0) */
     } slots[MEMTABLE_SLOTS];
 };
+struct memtable *memtable_new(void); /* empty, or NULL; free() it */
+void memtable_clear(struct memtable *t);
+struct chv_event *events_new(void);  /* room for a segment's, or NULL; free() it */
 bool memtable_find(const struct memtable *t, const uint8_t hash[32]);
+/* Have the place in the cache by the time it is looked at. */
+void memtable_prefetch(const struct memtable *t, const uint8_t hash[32]);
 void memtable_insert(struct memtable *t, const uint8_t hash[32], pack_loc loc);
 
 /* A sealed segment on its way into the index. */
@@ -64,15 +69,18 @@ struct chv_recorder {
     pthread_mutex_t lock;
     pthread_cond_t space_cv, work_cv, linger_cv, done_cv, durable_cv;
     uint64_t head;     /* next position to reserve */
-    uint64_t claim;    /* next position a worker takes */
+    _Atomic uint64_t claim; /* next position a worker takes */
+    uint64_t finished; /* how many positions workers are done with, whichever */
     uint64_t next;     /* next position the committer logs */
     uint64_t freed;    /* positions below are under a COMMIT written to the log: their slots are free */
     uint64_t durable;  /* positions below are on stable storage */
     uint64_t want;     /* somebody waits for positions below */
     uint64_t last_time_ns;
     uint64_t clock_ns; /* an import's, instead of the clock; 0: the clock */
-    unsigned idle_workers, space_waiters;
-    bool lingering;    /* a worker waits a moment for more to do */
+    _Atomic unsigned idle_workers; /* atomic: read without the lock by worker_filled */
+    unsigned space_waiters;
+    _Atomic bool lingering; /* a worker waits a moment for more to do */
+    bool committer_idle; /* it sleeps until called: nothing is logged that is not durable */
     bool stopping, committer_done, seal_wanted;
     int error;         /* sticky: the store takes nothing any more */
     struct chv_err error_text;
@@ -94,12 +102,15 @@ struct chv_recorder {
     bool commit_synced;
 
     pthread_rwlock_t mem_lock;
-    struct memtable *current, *sealed; /* sealed: being indexed, or NULL */
+    struct memtable *current;
+    struct memtable *_Atomic sealed; /* being indexed, or NULL */
     struct index *index;
 
     pthread_mutex_t index_lock;        /* index jobs, manifest changes */
     pthread_cond_t index_cv;
     struct index_job job;
+    struct memtable *spare_table;      /* empty: a segment's end waits for no page faults */
+    struct chv_event *spare_events;
     bool index_stop;
     uint64_t next_group;
 
@@ -111,12 +122,19 @@ struct chv_recorder {
 /* Set the sticky error (once) and wake everybody. */
 void recorder_fail(struct chv_recorder *rec, const struct chv_err *err);
 
+/* Gaps that no append came after are put into the log; waits for room. */
+void recorder_say_gaps(struct chv_recorder *rec);
+
 /* Seal the current segment now and begin the next; returns when that is done. */
 int recorder_seal(struct chv_recorder *rec, struct chv_err *err);
 
 void *worker_main(void *rec);
 /* With lock held: there is something to do, or somebody waits for it. */
 void worker_wake(struct chv_recorder *rec);
+/* Without lock: positions below `end` have been filled. */
+void worker_filled(struct chv_recorder *rec, uint64_t end);
+/* With lock held: is there reason for the committer to go on now? */
+bool committer_due(const struct chv_recorder *rec);
 void *committer_main(void *rec);
 void *indexer_main(void *rec);
 void *merger_main(void *rec);
@@ -128,8 +146,8 @@ int recover_index(struct chv_recorder *rec, struct chv_err *err);
 /* Bring segment, pack, seq, tables and index to where the log ends; replays nothing. */
 int recover_log(struct chv_recorder *rec, struct chv_err *err);
 /* Decide which queued positions still have to be logged; sets head, claim, next, freed. */
-void recover_queue(struct chv_recorder *rec);
-/* indexer.c: index a finished segment now (used by recovery too). Takes job's events and table. */
+int recover_queue(struct chv_recorder *rec, struct chv_err *err);
+/* indexer.c: index a finished segment now (used by recovery too). */
 int indexer_run_job(struct chv_recorder *rec, struct index_job *job, struct chv_err *err);
 
 #endif

@@ -90,6 +90,8 @@ static void destroy(struct chv_recorder *rec)
     free(rec->events);
     free(rec->current);
     free(rec->sealed);
+    free(rec->spare_table);
+    free(rec->spare_events);
     free(rec->spaces);
     if (rec->lock_fd >= 0) close(rec->lock_fd);
     free(rec);
@@ -152,8 +154,10 @@ int chv_recorder_open(const char *dir, const struct chv_recorder_options *option
     rec->segment.meta = rec->pack.meta = &rec->meta;
     rec->segment.io = rec->pack.io = rec->io;
     rec->segment.signer = rec->signer;
-    rec->events = malloc(SEGMENT_EVENTS * sizeof *rec->events);
-    rec->current = calloc(1, sizeof *rec->current);
+    rec->events = events_new();
+    rec->current = memtable_new();
+    rec->spare_events = events_new();
+    rec->spare_table = memtable_new();
     rec->spaces = calloc(RECORDER_SPACES_MAX, sizeof *rec->spaces);
     if (r == 0 && (!rec->events || !rec->current || !rec->spaces)) r = chv_err_set(err, ENOMEM, "recorder: out of memory");
     if (r == 0) r = recover_index(rec, err);
@@ -164,11 +168,11 @@ int chv_recorder_open(const char *dir, const struct chv_recorder_options *option
     }
     if (r == 0) r = queue_open(&rec->queue, &rec->meta, options->queue_blocks ? options->queue_blocks : QUEUE_BLOCKS, err);
     if (r == 0) r = load_spaces(rec, err);
+    if (r == 0) r = recover_queue(rec, err);
     if (r < 0) {
         destroy(rec);
         return r;
     }
-    recover_queue(rec);
     r = start_threads(rec, err);
     if (r == 0 && rec->queue.discarded) r = report_discarded(rec, err);
     if (r == 0) r = mark_custody(rec, err);
@@ -186,11 +190,7 @@ int chv_recorder_close(struct chv_recorder *rec, struct chv_err *err)
     if (!rec) return 0;
     struct chv_err ignored;
     if (!rec->error) mark_custody(rec, &ignored);
-    /* Gaps that no append came after. */
-    if (rec->queue.file->gap_count && !rec->error) {
-        uint64_t ticket;
-        chv_recorder_append(rec, NULL, 0, &ticket, &ignored);
-    }
+    recorder_say_gaps(rec);
     stop_threads(rec);
     int r = -rec->error;
     if (r < 0 && err) *err = rec->error_text;

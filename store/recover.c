@@ -78,7 +78,7 @@ static int index_sealed(struct chv_recorder *rec, const struct segment *seg, str
     char path[STORE_PATH_BYTES];
     meta_segment_path(&rec->meta, seg->number, path);
     struct index_job job = {.events = malloc(seg->events * sizeof *job.events + 1), .count = seg->events,
-                            .table = calloc(1, sizeof *job.table)};
+                            .table = memtable_new()};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int r = !job.events || !job.table ? -ENOMEM : fd < 0 ? -errno : 0;
     if (r == 0) r = io_pread_full(fd, job.events, seg->events * sizeof *job.events, segment_event_offset(0));
@@ -91,7 +91,7 @@ static int index_sealed(struct chv_recorder *rec, const struct segment *seg, str
             break;
         }
     if (r == 0) r = load_table(rec, job.table, job.pack, job.pack_bytes, err);
-    if (r == 0 && job.count > 0) return indexer_run_job(rec, &job, err);
+    if (r == 0 && job.count > 0) r = indexer_run_job(rec, &job, err);
     free(job.events);
     free(job.table);
     return r;
@@ -250,9 +250,10 @@ int recover_log(struct chv_recorder *rec, struct chv_err *err)
     return r;
 }
 
-void recover_queue(struct chv_recorder *rec)
+int recover_queue(struct chv_recorder *rec, struct chv_err *err)
 {
-    struct queue_file *f = rec->queue.file;
+    struct queue *q = &rec->queue;
+    struct queue_file *f = q->file;
     uint64_t tail = f->tail, head = f->head;
     for (uint64_t p = tail; p < head; p++) {
         struct slot *slot = queue_slot(&rec->queue, p);
@@ -263,10 +264,22 @@ void recover_queue(struct chv_recorder *rec)
         bool dropped = !filled || (seq != 0 && seq <= rec->seq);
         if (dropped) slot->has_data = slot->has_unless = 0;
         slot->drop = dropped;
+        slot->codec = CODEC_RAW;
+        if (slot->has_data) {
+            if (slot->buffer >= q->count || q->holds[slot->buffer])
+                return chv_err_set(err, EBADMSG, "%s/queue: position %llu has no buffer of its own: the queue is damaged",
+                                   rec->meta.dir, (unsigned long long)p);
+            q->holds[slot->buffer] = 1;
+        }
         slot->position = dropped ? UINT64_MAX : p;
         slot->seq = 0;
         slot->state = SLOT_READY;
     }
-    rec->freed = rec->next = rec->claim = rec->durable = tail;
+    rec->freed = rec->next = rec->finished = rec->durable = tail;
+    rec->claim = tail;
     rec->head = head;
+    q->unused_count = 0;
+    for (uint32_t i = q->count; i-- > 0;)
+        if (!q->holds[i]) q->unused[q->unused_count++] = i;
+    return 0;
 }

@@ -1,16 +1,20 @@
 /* Workers: everything about a block that can be known without its place in the log. */
 #include <errno.h>
-#include <sched.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <zstd.h>
 
+#include "base/clock.h"
 #include "store/digest.h"
 #include "store/recorder_impl.h"
 
-#define CLAIM 32u
+#define CLAIM 64u
 #define LINGER_NS UINT64_C(1000000)
+#define LOAD_NS UINT64_C(20000000) /* how often a worker looks whether it is in the way */
 #define ENTROPY_RAW 60000u /* 7.3 bits: will not shrink worth the time */
 
 /* With mem_lock held. */
@@ -25,29 +29,66 @@ static bool stored_already(const struct chv_recorder *rec, const uint8_t hash[32
     return false;
 }
 
-/* zstd as hard as the queue's filling allows: behind, blocks are stored as they are. */
-static void compress(const struct chv_recorder *rec, ZSTD_CCtx *zstd, struct slot *slot, uint64_t position, uint64_t used)
+struct worker {
+    struct chv_recorder *rec;
+    ZSTD_CCtx *zstd;
+    int schedstat; /* -1: this kernel does not tell */
+    uint64_t looked_ns, ran_ns, waited_ns;
+    bool contended;
+    uint32_t packed[CLAIM]; /* buffers for compressed content */
+    uint32_t packed_count;
+};
+
+/* With lock held. */
+static void take_packed(struct worker *w, uint64_t n)
 {
-    uint32_t bytes = rec->meta.block_bytes;
+    struct queue *q = &w->rec->queue;
+    if (w->contended) return;
+    while (w->packed_count < n && q->packed_unused_count > 0) w->packed[w->packed_count++] = q->packed_unused[--q->packed_unused_count];
+}
+
+/* Do others want the processor? Then this thread has spent more time waiting for it than using it. */
+static void look_at_load(struct worker *w)
+{
+    char text[80];
+    unsigned long long ran, waited;
+    uint64_t now = clock_monotonic_ns();
+    if (w->schedstat < 0 || now - w->looked_ns < LOAD_NS) return;
+    w->looked_ns = now;
+    ssize_t n = pread(w->schedstat, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = 0;
+    if (sscanf(text, "%llu %llu", &ran, &waited) != 2) return;
+    w->contended = waited - w->waited_ns > (ran - w->ran_ns) / 2;
+    w->ran_ns = ran;
+    w->waited_ns = waited;
+}
+
+/* Compression takes what time is left: with the queue filling or the guest wanting the processor, blocks are stored as
+ * they are. */
+static void compress(struct worker *w, struct slot *slot, uint64_t used)
+{
+    const struct queue *q = &w->rec->queue;
+    uint32_t bytes = w->rec->meta.block_bytes;
     slot->codec = CODEC_RAW;
     slot->stored_bytes = bytes;
-    if (slot->entropy > ENTROPY_RAW || used > rec->queue.count / 2) return;
-    int level = used > rec->queue.count / 8 ? -5 : 1;
-    size_t n = ZSTD_compressCCtx(zstd, queue_packed(&rec->queue, position), bytes, queue_data(&rec->queue, position),
-                                 bytes, level);
+    if (slot->entropy > ENTROPY_RAW || w->contended || w->packed_count == 0 || used > q->count / 2) return;
+    slot->packed = w->packed[w->packed_count - 1];
+    int level = used > q->count / 8 ? -5 : 1;
+    size_t n = ZSTD_compressCCtx(w->zstd, queue_packed(q, slot), bytes, queue_data(q, slot), bytes, level);
     if (ZSTD_isError(n) || n > bytes - bytes / 8) return;
+    w->packed_count--;
     slot->codec = CODEC_ZSTD;
     slot->stored_bytes = (uint32_t)n;
 }
 
-static void work(struct chv_recorder *rec, ZSTD_CCtx *zstd, uint64_t from, uint64_t to, uint64_t used)
+static void work(struct worker *w, uint64_t from, uint64_t to, uint64_t used)
 {
+    struct chv_recorder *rec = w->rec;
     struct digest_job jobs[CLAIM];
     size_t count = 0;
     for (uint64_t p = from; p < to; p++) {
         struct slot *slot = queue_slot(&rec->queue, p);
-        while (atomic_load_explicit(&slot->state, memory_order_acquire) == SLOT_EMPTY) sched_yield(); /* being filled */
-        if (slot->has_data) jobs[count++] = (struct digest_job){queue_data(&rec->queue, p), slot->hash, &slot->entropy};
+        if (slot->has_data) jobs[count++] = (struct digest_job){queue_data(&rec->queue, slot), slot->hash, &slot->entropy};
     }
     digest_blocks(jobs, count, rec->meta.block_bytes);
     for (uint64_t p = from; p < to; p++) {
@@ -62,9 +103,19 @@ static void work(struct chv_recorder *rec, ZSTD_CCtx *zstd, uint64_t from, uint6
     pthread_rwlock_unlock(&rec->mem_lock);
     for (uint64_t p = from; p < to; p++) {
         struct slot *slot = queue_slot(&rec->queue, p);
-        if (slot->has_data && !slot->drop && !slot->known) compress(rec, zstd, slot, p, used);
+        if (slot->has_data && !slot->drop && !slot->known) compress(w, slot, used);
         atomic_store_explicit(&slot->state, SLOT_DONE, memory_order_release);
     }
+}
+
+/* With lock held: how many positions can be taken? Not what is reserved and still being filled. */
+static uint64_t ready_ahead(const struct chv_recorder *rec)
+{
+    uint64_t n = 0;
+    while (n < CLAIM && rec->claim + n < rec->head &&
+           atomic_load_explicit(&queue_slot(&rec->queue, rec->claim + n)->state, memory_order_acquire) == SLOT_READY)
+        n++;
+    return n;
 }
 
 /* With lock held, something to do: is it enough, or awaited? */
@@ -89,48 +140,70 @@ static void linger(struct chv_recorder *rec)
 
 void worker_wake(struct chv_recorder *rec)
 {
-    if (rec->claim == rec->head) return;
-    bool now = hurry(rec);
-    if (rec->lingering && now) pthread_cond_signal(&rec->linger_cv);
-    if (rec->idle_workers && (!rec->lingering || (now && rec->head - rec->claim > CLAIM)))
-        pthread_cond_signal(&rec->work_cv);
+    uint64_t n = rec->head - rec->claim;
+    if (n == 0) return;
+    if (rec->lingering && hurry(rec)) pthread_cond_signal(&rec->linger_cv);
+    /* who lingers or works will come to it; a second one only for more than the first takes at once */
+    bool busy = rec->lingering || rec->idle_workers < rec->worker_count;
+    if (rec->idle_workers && (!busy || n > CLAIM)) pthread_cond_signal(&rec->work_cv);
+}
+
+void worker_filled(struct chv_recorder *rec, uint64_t end)
+{
+    /* Against a worker that goes to sleep: it says so before it looks whether slots are filled, we look after filling. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (rec->idle_workers == 0 || (rec->lingering && end - rec->claim < CLAIM)) return;
+    pthread_mutex_lock(&rec->lock);
+    worker_wake(rec);
+    pthread_mutex_unlock(&rec->lock);
+}
+
+/* With lock held: wait until there is something to take; how much. 0: stopping, and nothing left. */
+static uint64_t wait_for_slots(struct chv_recorder *rec)
+{
+    for (;;) {
+        uint64_t n = rec->lingering && !hurry(rec) ? 0 : ready_ahead(rec);
+        if (n > 0 && !hurry(rec)) {
+            linger(rec);
+            n = ready_ahead(rec);
+        }
+        if (n > 0) return n;
+        if (rec->stopping && rec->claim == rec->head) return 0;
+        rec->idle_workers++;
+        atomic_thread_fence(memory_order_seq_cst);
+        if (rec->lingering || ready_ahead(rec) == 0) pthread_cond_wait(&rec->work_cv, &rec->lock);
+        rec->idle_workers--;
+    }
 }
 
 void *worker_main(void *arg)
 {
     struct chv_recorder *rec = arg;
-    ZSTD_CCtx *zstd = ZSTD_createCCtx();
-    if (!zstd) {
+    struct worker w = {.rec = rec, .zstd = ZSTD_createCCtx()};
+    if (!w.zstd) {
         struct chv_err err;
         chv_err_set(&err, ENOMEM, "recorder: out of memory");
         recorder_fail(rec, &err);
         return NULL;
     }
+    w.schedstat = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
     pthread_mutex_lock(&rec->lock);
-    for (;;) {
-        while (!rec->stopping && (rec->claim == rec->head || (rec->lingering && !hurry(rec)))) {
-            rec->idle_workers++;
-            pthread_cond_wait(&rec->work_cv, &rec->lock);
-            rec->idle_workers--;
-        }
-        if (rec->claim == rec->head) break; /* stopping, and nothing left */
-        if (!hurry(rec)) {
-            linger(rec);
-            if (rec->claim == rec->head) continue;
-        }
-        uint64_t from = rec->claim, n = rec->head - from, used = rec->head - rec->freed;
-        /* Share a short queue between the workers when somebody waits, take long strides of a long one. */
-        uint64_t share = hurry(rec) ? n / rec->worker_count + 1 : n;
-        if (n > share) n = share;
-        if (n > CLAIM) n = CLAIM;
+    for (uint64_t n; (n = wait_for_slots(rec)) > 0;) {
+        uint64_t from = rec->claim, used = rec->head - rec->freed;
+        /* Share what somebody waits for between the workers. */
+        if (rec->want > from && n > CLAIM / 2) n = (n + rec->worker_count - 1) / rec->worker_count;
         rec->claim += n;
+        take_packed(&w, n);
         worker_wake(rec);
         pthread_mutex_unlock(&rec->lock);
-        work(rec, zstd, from, from + n, used);
+        work(&w, from, from + n, used);
+        look_at_load(&w);
         pthread_mutex_lock(&rec->lock);
-        pthread_cond_signal(&rec->done_cv);
+        rec->finished += n;
+        if (committer_due(rec) || rec->committer_idle) pthread_cond_signal(&rec->done_cv);
     }
     pthread_mutex_unlock(&rec->lock);
-    ZSTD_freeCCtx(zstd);
+    if (w.schedstat >= 0) close(w.schedstat);
+    ZSTD_freeCCtx(w.zstd);
     return NULL;
 }

@@ -66,6 +66,8 @@ struct chv_record {
     uint64_t time_ns;       /* 0: now. Earlier than the last one: recorded as the last one. */
     const void *data;       /* content, or NULL */
     const uint8_t (*unless)[CHV_HASH_BYTES]; /* NULL, or one hash a block: no event where it is the same content */
+    const void **hold;      /* NULL, or room for a pointer a block: where the queue's copies are, to be read until
+                             * chv_recorder_release */
     struct chv_gap_detail gap; /* op GAP only */
 };
 
@@ -77,6 +79,10 @@ struct chv_record {
 #define CHV_APPEND_GAP 1
 int chv_recorder_append(struct chv_recorder *rec, const struct chv_record *records, size_t count,
                         uint64_t *ticket, struct chv_err *err);
+
+/* Copies that an append of `hold` kept; they take up room in the queue until then. After CHV_APPEND_GAP or an error
+ * nothing is held. A request with `hold` and all that is appended with it must fit half of the queue (EINVAL). */
+void chv_recorder_release(struct chv_recorder *rec, const void *const *held, size_t count);
 
 /* Return when everything up to `ticket` is on stable storage (group commit). */
 int chv_recorder_wait(struct chv_recorder *rec, uint64_t ticket, struct chv_err *err);

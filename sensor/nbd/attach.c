@@ -184,9 +184,14 @@ int session_attach(struct session *s, const struct session_disk *sd, struct capt
     }
     if (space) r = load_blocks(c, store, err);
     if (r < 0) goto err_blocks;
+    struct chv_recorder_stats stats;
+    chv_recorder_stats(s->rec, &stats);
+    c->chunk_blocks = stats.queue_blocks / 8 < CAPTURE_CHUNK_BLOCKS ? (uint32_t)stats.queue_blocks / 8 : CAPTURE_CHUNK_BLOCKS;
+    capture_scratch_init(c);
     ranges_init(&c->ranges);
     epoch_init(&c->epoch, info.last_seq);
-    r = defer_start(&c->defer, c);
+    r = writeback_start(&c->writeback, c->disk.fd);
+    if (r == 0 && (r = defer_start(&c->defer, c)) < 0) writeback_stop(&c->writeback);
     if (r < 0) {
         chv_err_set(err, -r, "%s: threads: %s", sd->space, strerror(-r));
         goto err_ranges;
@@ -198,9 +203,11 @@ int session_attach(struct session *s, const struct session_disk *sd, struct capt
         return 0;
     }
     defer_stop(&c->defer);
+    writeback_stop(&c->writeback);
 err_ranges:
     epoch_fini(&c->epoch);
     ranges_fini(&c->ranges);
+    capture_scratch_fini(c);
 err_blocks:
     blocks_fini(&c->blocks);
 err_store:
@@ -212,8 +219,10 @@ err_disk:
 
 void session_detach(struct capture *c)
 {
+    writeback_stop(&c->writeback);
     epoch_fini(&c->epoch);
     ranges_fini(&c->ranges);
+    capture_scratch_fini(c);
     blocks_fini(&c->blocks);
     disk_close(&c->disk);
 }

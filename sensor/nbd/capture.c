@@ -26,7 +26,6 @@ static int disk_error(struct capture *c, int r, const char *what, struct chv_err
 int capture_apply(struct capture *c, struct job *job, bool deferred, bool fua, const void *data, struct chv_err *err)
 {
     if (deferred) {
-        defer_reserve(&c->defer, job->data ? job->bytes : 0);
         defer_push(&c->defer, job);
         return 0;
     }
@@ -36,45 +35,60 @@ int capture_apply(struct capture *c, struct job *job, bool deferred, bool fua, c
     if (r < 0) blocks_set(&c->blocks, job->range.first, job->range.end, BLOCK_SUSPECT);
     ranges_unlock(&c->ranges, &job->range);
     epoch_leave(&c->epoch, job->epoch);
-    free(job->data);
+    writeback_note(&c->writeback, data ? job->bytes : 0);
     free(job);
     if (r == 0 && fua) r = disk_sync(&c->disk);
     return r < 0 ? disk_error(c, r, "writing", err) : 0;
 }
 
-/* What a chunk of a write needs besides the guest's own bytes. */
-struct chunk {
-    uint64_t first, end;          /* blocks */
-    uint8_t *old;                 /* what they hold now, as far as it is needed, or NULL */
-    uint8_t *merged;              /* what they will hold, when the request does not say it all, or NULL */
-    struct chv_record *records;   /* copies, then the write */
-    size_t count;
-};
-
-static void chunk_fini(struct chunk *k)
+void capture_scratch_init(struct capture *c)
 {
-    free(k->old);
-    free(k->merged);
-    free(k->records);
+    pthread_mutex_init(&c->scratch_mutex, NULL);
+    c->scratch = NULL;
+}
+
+void capture_scratch_fini(struct capture *c)
+{
+    while (c->scratch) {
+        struct scratch *s = c->scratch;
+        c->scratch = s->next;
+        free(s);
+    }
+    pthread_mutex_destroy(&c->scratch_mutex);
+}
+
+static struct scratch *scratch_take(struct capture *c)
+{
+    pthread_mutex_lock(&c->scratch_mutex);
+    struct scratch *s = c->scratch;
+    if (s) c->scratch = s->next;
+    pthread_mutex_unlock(&c->scratch_mutex);
+    size_t bytes = (size_t)c->chunk_blocks * c->block_bytes;
+    if (s || !(s = malloc(sizeof *s + 2 * bytes))) return s;
+    s->old = (uint8_t *)(s + 1);
+    s->merged = s->old + bytes;
+    return s;
+}
+
+static void scratch_give(struct capture *c, struct scratch *s)
+{
+    pthread_mutex_lock(&c->scratch_mutex);
+    s->next = c->scratch;
+    c->scratch = s;
+    pthread_mutex_unlock(&c->scratch_mutex);
 }
 
 /* Read the old content of the runs that must be copied, and make a record of each. */
-static int copy_old(struct capture *c, struct chunk *k)
+static int copy_old(struct capture *c, uint64_t first, uint64_t end, struct scratch *s, size_t *count)
 {
     enum block_state state;
-    for (uint64_t at = k->first, next; at < k->end; at = next) {
-        next = blocks_run(&c->blocks, at, k->end, &state);
+    for (uint64_t at = first, next; at < end; at = next) {
+        next = blocks_run(&c->blocks, at, end, &state);
         if (!capture_must_copy(c, state)) continue;
-        if (!k->old) {
-            /* one more record than runs, and a run is at least a block */
-            k->records = malloc((k->end - k->first + 1) * sizeof *k->records);
-            k->old = malloc((k->end - k->first) * c->block_bytes);
-            if (!k->old || !k->records) return -ENOMEM;
-        }
-        uint8_t *to = k->old + (at - k->first) * c->block_bytes;
+        uint8_t *to = s->old + (at - first) * c->block_bytes;
         int r = disk_pread(&c->disk, to, (next - at) * c->block_bytes, at * c->block_bytes);
         if (r < 0) return r;
-        k->records[k->count++] = (struct chv_record){
+        s->records[(*count)++] = (struct chv_record){
             .space = c->space,
             .op = state == BLOCK_NONE ? CHV_OP_BASELINE : CHV_OP_FOUND,
             .lba = capture_sectors(c, at),
@@ -85,68 +99,77 @@ static int copy_old(struct capture *c, struct chunk *k)
     return 0;
 }
 
-/* The whole blocks as they will be, when the request covers its first or last block in part. */
-static int merge(struct capture *c, struct chunk *k, const void *data, uint32_t bytes, uint64_t offset)
+/* The whole blocks as they will be: `data`, or made in `merged` when the request covers its first or last in part. */
+static int merge(struct capture *c, const struct job *job, const void *data, uint8_t *merged, const void **whole)
 {
-    uint64_t start = k->first * c->block_bytes, total = (k->end - k->first) * c->block_bytes;
-    uint64_t head = offset - start, tail = total - head - bytes;
+    uint64_t start = job->range.first * c->block_bytes, total = (job->range.end - job->range.first) * c->block_bytes;
+    uint64_t head = job->offset - start, tail = total - head - job->bytes;
+    *whole = data;
     if (head == 0 && tail == 0) return 0;
-    k->merged = malloc(total);
-    if (!k->merged) return -ENOMEM;
-    int r = head ? disk_pread(&c->disk, k->merged, c->block_bytes, start) : 0;
-    if (r == 0 && tail && !(head && k->end - k->first == 1))
-        r = disk_pread(&c->disk, k->merged + total - c->block_bytes, c->block_bytes, start + total - c->block_bytes);
-    memcpy(k->merged + head, data, bytes);
+    int r = head ? disk_pread(&c->disk, merged, c->block_bytes, start) : 0;
+    if (r == 0 && tail && !(head && total == c->block_bytes))
+        r = disk_pread(&c->disk, merged + total - c->block_bytes, c->block_bytes, start + total - c->block_bytes);
+    memcpy(merged + head, data, job->bytes);
+    *whole = merged;
+    return r;
+}
+
+/* Record a write of locked blocks, and what must be kept of them first. *deferred: it must wait for its evidence. */
+static int record_write(struct capture *c, struct job *job, const void *data, bool fua, bool *deferred, struct chv_err *err)
+{
+    struct scratch *s = scratch_take(c);
+    if (!s) return chv_err_set(err, ENOMEM, "out of memory");
+    const void *whole;
+    size_t count = 0;
+    uint64_t first = job->range.first, end = job->range.end;
+    int r = copy_old(c, first, end, s, &count);
+    if (r == 0) r = merge(c, job, data, s->merged, &whole);
+    if (r < 0) {
+        disk_error(c, r, "reading", err);
+        goto out;
+    }
+    *deferred = count > 0 && !fua;
+    uint64_t lba = job->offset / CHV_SECTOR_BYTES;
+    s->records[count++] = (struct chv_record){
+        .space = c->space,
+        .op = CHV_OP_WRITE,
+        .flags = fua ? CHV_EVENT_FUA : 0,
+        .lba = lba,
+        .sectors = (uint32_t)((job->offset + job->bytes + CHV_SECTOR_BYTES - 1) / CHV_SECTOR_BYTES - lba),
+        .data = whole,
+        .hold = *deferred ? job->block : NULL,
+    };
+    r = capture_append(c, s->records, count, first, end, &job->ticket, err);
+    if (r == 0 && *deferred) job->held = (uint32_t)(end - first);
+    if (r == CHV_APPEND_GAP) {
+        job->gap = true;
+        r = 0;
+        if (*deferred && !(job->copy = malloc(job->bytes))) r = chv_err_set(err, ENOMEM, "out of memory");
+        if (job->copy) memcpy(job->copy, data, job->bytes);
+    }
+out:
+    scratch_give(c, s);
     return r;
 }
 
 static int write_chunk(struct capture *c, const void *data, uint32_t bytes, uint64_t offset, bool fua,
                        struct chv_err *err)
 {
-    struct chunk k = {.first = offset / c->block_bytes, .end = (offset + bytes + c->block_bytes - 1) / c->block_bytes};
-    struct chv_record plain;
-    struct job *job = calloc(1, sizeof *job);
+    uint64_t first = offset / c->block_bytes, end = (offset + bytes + c->block_bytes - 1) / c->block_bytes;
+    struct job *job = malloc(sizeof *job + (end - first) * sizeof job->block[0]);
     if (!job) return chv_err_set(err, ENOMEM, "out of memory");
-    job->bytes = bytes;
-    job->offset = offset;
-    ranges_lock(&c->ranges, &job->range, k.first, k.end);
+    *job = (struct job){.bytes = bytes, .offset = offset};
+    ranges_lock(&c->ranges, &job->range, first, end);
     job->epoch = epoch_enter(&c->epoch);
 
-    int r = copy_old(c, &k);
-    if (r == 0) r = merge(c, &k, data, bytes, offset);
-    bool copies = k.count > 0, deferred = copies && !fua;
-    if (r == 0 && deferred && !(job->data = malloc(bytes))) r = -ENOMEM;
-    if (r < 0) {
-        disk_error(c, r, "reading", err);
-        goto err_unlock;
-    }
-    struct chv_record *records = k.records ? k.records : &plain;
-    uint64_t lba = offset / CHV_SECTOR_BYTES;
-    records[k.count++] = (struct chv_record){
-        .space = c->space,
-        .op = CHV_OP_WRITE,
-        .flags = fua ? CHV_EVENT_FUA : 0,
-        .lba = lba,
-        .sectors = (uint32_t)((offset + bytes + CHV_SECTOR_BYTES - 1) / CHV_SECTOR_BYTES - lba),
-        .data = k.merged ? k.merged : data,
-    };
-    if (deferred) memcpy(job->data, data, bytes);
-    r = capture_append(c, records, k.count, k.first, k.end, &job->ticket, err);
-    if (r == CHV_APPEND_GAP) {
-        job->gap = true;
-        r = 0;
-    }
-    chunk_fini(&k);
-    k = (struct chunk){0};
+    bool deferred = false;
+    int r = record_write(c, job, data, fua, &deferred, err);
     /* FUA: the evidence first, and nothing to defer then */
     if (r == 0 && fua && (r = chv_recorder_wait(c->rec, job->ticket, err)) < 0)
-        blocks_set(&c->blocks, job->range.first, job->range.end, BLOCK_SUSPECT); /* recorded, not done */
+        blocks_set(&c->blocks, first, end, BLOCK_SUSPECT); /* recorded, not done */
     if (r == 0) return capture_apply(c, job, deferred, fua, data, err);
-err_unlock:
-    chunk_fini(&k);
     ranges_unlock(&c->ranges, &job->range);
     epoch_leave(&c->epoch, job->epoch);
-    free(job->data);
     free(job);
     return r;
 }
@@ -155,8 +178,9 @@ int capture_write(struct capture *c, const void *data, uint32_t bytes, uint64_t 
 {
     const uint8_t *p = data;
     int r = 0;
+    const uint32_t chunk_bytes = c->chunk_blocks * c->block_bytes;
     while (r == 0 && bytes > 0) {
-        uint32_t n = CAPTURE_CHUNK_BYTES - (uint32_t)(offset % CAPTURE_CHUNK_BYTES);
+        uint32_t n = chunk_bytes - (uint32_t)(offset % chunk_bytes);
         if (n > bytes) n = bytes;
         r = write_chunk(c, p, n, offset, fua, err);
         p += n;

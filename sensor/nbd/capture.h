@@ -14,8 +14,17 @@
 #include "sensor/nbd/disk.h"
 #include "sensor/nbd/epoch.h"
 #include "sensor/nbd/ranges.h"
+#include "sensor/nbd/writeback.h"
 
-#define CAPTURE_CHUNK_BYTES (4u << 20) /* most of one append; larger requests take several */
+#define CAPTURE_CHUNK_BLOCKS 256u /* most of one append; larger requests take several */
+
+/* What a chunk of a write needs besides the guest's bytes. Kept for the next one: memory in use is memory in cache. */
+struct scratch {
+    struct scratch *next;
+    struct chv_record records[CAPTURE_CHUNK_BLOCKS + 1];
+    uint8_t *old;    /* CAPTURE_CHUNK_BLOCKS each */
+    uint8_t *merged;
+};
 
 struct capture {
     struct chv_recorder *rec; /* shared by all disks of a session */
@@ -31,7 +40,14 @@ struct capture {
     struct ranges ranges;
     struct epoch epoch;
     struct defer defer;
+    struct writeback writeback;
+    uint32_t chunk_blocks; /* most of one append: at most CAPTURE_CHUNK_BLOCKS, and little of the queue */
+    pthread_mutex_t scratch_mutex;
+    struct scratch *scratch;
 };
+
+void capture_scratch_init(struct capture *c);
+void capture_scratch_fini(struct capture *c);
 
 /* Each returns 0 or -errno for the guest. Any thread, any number at a time. */
 int capture_read(struct capture *c, void *buf, uint32_t bytes, uint64_t offset, struct chv_err *err);

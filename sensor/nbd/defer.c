@@ -8,34 +8,56 @@
 
 #include "sensor/nbd/capture.h"
 
-static void apply(struct defer *d, struct job *job, int evidence)
+static int apply(struct capture *c, struct job *job)
+{
+    if (job->copy) return disk_pwrite(&c->disk, job->copy, job->bytes, job->offset);
+    if (job->held) return disk_pwrite_blocks(&c->disk, job->block, job->held, c->block_bytes, job->range.first * c->block_bytes);
+    return disk_zero(&c->disk, job->bytes, job->offset, job->may_punch);
+}
+
+/* Put up to DEFER_BATCH jobs on the disk; returns the rest. */
+static struct job *apply_some(struct defer *d, struct job *jobs, int evidence)
 {
     struct capture *c = d->capture;
-    int r = evidence;
-    if (r == 0)
-        r = job->data ? disk_pwrite(&c->disk, job->data, job->bytes, job->offset)
-                      : disk_zero(&c->disk, job->bytes, job->offset, job->may_punch);
-    if (r < 0) {
-        blocks_set(&c->blocks, job->range.first, job->range.end, BLOCK_SUSPECT);
-        if (evidence < 0) __atomic_store_n(&c->stale, true, __ATOMIC_RELEASE);
+    struct job *rest = jobs;
+    uint64_t written = 0;
+    int error = 0;
+    unsigned n;
+    for (n = 0; rest && n < DEFER_BATCH; n++, rest = rest->next) {
+        int r = evidence < 0 ? evidence : apply(c, rest);
+        if (r < 0) blocks_set(&c->blocks, rest->range.first, rest->range.end, BLOCK_SUSPECT);
+        if (r < 0 && error == 0) error = r;
     }
-    ranges_unlock(&c->ranges, &job->range);
-    epoch_leave(&c->epoch, job->epoch);
+    if (evidence < 0) __atomic_store_n(&c->stale, true, __ATOMIC_RELEASE);
+
+    for (struct job *j = jobs; j != rest; j = j->next)
+        if (j->held) chv_recorder_release(c->rec, j->block, j->held);
+    ranges_unlock_jobs(&c->ranges, jobs, rest);
+    for (struct job *j = jobs; j != rest; j = j->next) epoch_leave(&c->epoch, j->epoch);
 
     pthread_mutex_lock(&d->mutex);
-    if (r < 0 && d->error == 0) {
-        d->error = r;
+    if (error < 0 && d->error == 0) {
+        d->error = error;
         fprintf(stderr, "chronovisor record: %s: acknowledged writes could not be put on the disk: %s\n",
-                c->space_name, strerror(-r));
+                c->space_name, strerror(-error));
     }
-    *(job->older ? &job->older->newer : &d->oldest) = job->newer;
-    *(job->newer ? &job->newer->older : &d->newest) = job->older;
-    if (job->data) d->bytes -= job->bytes;
-    d->jobs--;
+    for (struct job *j = jobs; j != rest; j = j->next) {
+        *(j->older ? &j->older->newer : &d->oldest) = j->newer;
+        *(j->newer ? &j->newer->older : &d->newest) = j->older;
+        if (j->copy) d->bytes -= j->bytes;
+        if (j->copy || j->held) written += j->bytes;
+        d->jobs--;
+    }
     pthread_cond_broadcast(&d->done);
     pthread_mutex_unlock(&d->mutex);
-    free(job->data);
-    free(job);
+    writeback_note(&c->writeback, written);
+    while (jobs != rest) {
+        struct job *next = jobs->next;
+        free(jobs->copy);
+        free(jobs);
+        jobs = next;
+    }
+    return rest;
 }
 
 /* Until what the batch recorded is durable. */
@@ -58,6 +80,12 @@ static int wait_evidence(struct chv_recorder *rec, const struct job *batch)
     return r < 0 ? r : 0;
 }
 
+/* With the mutex: enough for a commit. */
+static bool full(const struct defer *d)
+{
+    return d->queued_bytes >= DEFER_QUEUED_BYTES || d->jobs >= DEFER_JOBS_MAX / 8;
+}
+
 /* With the mutex: every commit costs two syncs, so many jobs should share one, unless somebody waits. */
 static void gather(struct defer *d)
 {
@@ -68,7 +96,7 @@ static void gather(struct defer *d)
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
     }
-    while (!d->stop && !d->hurried && d->bytes < DEFER_BYTES_MAX / 8 && d->jobs < DEFER_JOBS_MAX / 8)
+    while (!d->stop && !d->hurried && !full(d))
         if (pthread_cond_timedwait(&d->hurry, &d->mutex, &until) == ETIMEDOUT) break;
 }
 
@@ -83,14 +111,11 @@ static void *writer(void *arg)
         struct job *batch = d->head;
         d->head = NULL;
         d->tail = &d->head;
+        d->queued_bytes = 0;
         pthread_mutex_unlock(&d->mutex);
 
         int evidence = wait_evidence(d->capture->rec, batch);
-        while (batch) {
-            struct job *j = batch;
-            batch = j->next;
-            apply(d, j, evidence);
-        }
+        while (batch) batch = apply_some(d, batch, evidence);
         pthread_mutex_lock(&d->mutex);
     }
     pthread_mutex_unlock(&d->mutex);
@@ -130,30 +155,26 @@ void defer_stop(struct defer *d)
     pthread_mutex_destroy(&d->mutex);
 }
 
-void defer_reserve(struct defer *d, uint64_t bytes)
-{
-    pthread_mutex_lock(&d->mutex);
-    while (d->jobs > 0 && (d->bytes + bytes > DEFER_BYTES_MAX || d->jobs >= DEFER_JOBS_MAX))
-        pthread_cond_wait(&d->done, &d->mutex);
-    if (d->bytes + bytes >= DEFER_BYTES_MAX / 8 || d->jobs + 1 >= DEFER_JOBS_MAX / 8) pthread_cond_signal(&d->hurry);
-    d->bytes += bytes;
-    d->jobs++;
-    pthread_mutex_unlock(&d->mutex);
-}
-
 void defer_push(struct defer *d, struct job *job)
 {
+    uint64_t copied = job->copy ? job->bytes : 0;
     ranges_defer(&d->capture->ranges, &job->range);
+    job->next = job->newer = NULL;
     pthread_mutex_lock(&d->mutex);
+    while (d->jobs > 0 && (d->bytes + copied > DEFER_BYTES_MAX || d->jobs >= DEFER_JOBS_MAX))
+        pthread_cond_wait(&d->done, &d->mutex);
+    d->bytes += copied;
+    d->queued_bytes += job->bytes;
+    d->jobs++;
+    bool first = d->head == NULL;
     job->id = d->next_id++;
-    job->next = NULL;
     *d->tail = job;
     d->tail = &job->next;
-    job->newer = NULL;
     job->older = d->newest;
     *(d->newest ? &d->newest->newer : &d->oldest) = job;
     d->newest = job;
-    pthread_cond_signal(&d->work);
+    if (first) pthread_cond_signal(&d->work);
+    if (full(d)) pthread_cond_signal(&d->hurry);
     pthread_mutex_unlock(&d->mutex);
 }
 

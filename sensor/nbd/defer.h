@@ -14,9 +14,12 @@
 #include "sensor/nbd/ranges.h"
 
 #define DEFER_THREADS 1
-#define DEFER_BYTES_MAX (64u << 20) /* of data held back; a handler waits above that */
+#define DEFER_BYTES_MAX (64u << 20) /* of copies held back; a handler waits above that */
 #define DEFER_JOBS_MAX 8192u
 #define DEFER_GATHER_NS 2000000 /* nobody waits for these jobs: let some come together before asking for durability */
+
+#define DEFER_BATCH 32u     /* jobs finished together */
+#define DEFER_QUEUED_BYTES (8u << 20) /* this much is worth a commit of its own */
 
 struct capture;
 
@@ -26,10 +29,12 @@ struct job {
     struct job *older, *newer; /* all unfinished ones, by id */
     uint64_t id, ticket;
     uint64_t bytes, offset;
-    void *data;     /* what to write, or NULL for zeros */
+    void *copy;     /* what to write; or NULL, and then it is */
+    uint32_t held;  /* the range's blocks in the recorder's queue; or 0: zeros */
     bool may_punch; /* zeros: a hole will do */
     bool gap;       /* not recorded: the log gets a GAP as soon as there is room */
     unsigned epoch;
+    const void *block[]; /* the held ones */
 };
 
 struct defer {
@@ -38,7 +43,7 @@ struct defer {
     pthread_cond_t work, done, hurry;
     struct job *head, **tail;
     struct job *oldest, *newest;
-    uint64_t next_id, bytes, jobs;
+    uint64_t next_id, bytes, jobs, queued_bytes; /* bytes: of copies; queued_bytes: of all in the queue */
     uint64_t hurried; /* how many wait for jobs to be finished: no gathering then */
     int error; /* -errno: an acknowledged change did not reach the disk; every later flush says so */
     bool stop;
@@ -49,9 +54,7 @@ struct defer {
 int defer_start(struct defer *d, struct capture *capture);
 /* Finish everything, then end the threads. */
 void defer_stop(struct defer *d);
-/* Wait until there is room for a job that holds back that many bytes of data (0: zeros). */
-void defer_reserve(struct defer *d, uint64_t bytes);
-/* The job, its data and its range now belong to the writer. */
+/* The job, its data and its range now belong to the writer. Waits until there is room for it. */
 void defer_push(struct defer *d, struct job *job);
 /* Wait until everything pushed before now is on the disk (or failed: -errno). */
 int defer_drain(struct defer *d);

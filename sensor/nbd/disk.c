@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define ZEROS_BYTES (1u << 20)
@@ -124,6 +125,31 @@ int disk_pwrite(const struct disk *d, const void *buf, uint64_t bytes, uint64_t 
         p += n;
         bytes -= (uint64_t)n;
         offset += (uint64_t)n;
+    }
+    return 0;
+}
+
+int disk_pwrite_blocks(const struct disk *d, const void *const *blocks, size_t count, uint32_t block_bytes,
+                       uint64_t offset)
+{
+    struct iovec iov[64];
+    uint64_t left = d->size_bytes - offset;
+    if (left > count * block_bytes) left = count * block_bytes;
+    uint64_t done = 0;
+    while (done < left) {
+        int n = 0;
+        for (uint64_t at = done; at < left && n < 64; n++) {
+            uint64_t skip = at % block_bytes, bytes = block_bytes - skip;
+            if (bytes > left - at) bytes = left - at;
+            iov[n] = (struct iovec){(uint8_t *)(uintptr_t)blocks[at / block_bytes] + skip, bytes};
+            at += bytes;
+        }
+        ssize_t wrote = pwritev(d->fd, iov, n, (off_t)(offset + done));
+        if (wrote < 0) {
+            if (errno == EINTR) continue;
+            return -errno;
+        }
+        done += (uint64_t)wrote;
     }
     return 0;
 }

@@ -26,6 +26,9 @@ int disk_stamp(const struct disk *disk, struct disk_stamp *out);
 /* Everything or -errno. Reading past the end gives zeros: the last block may be a short one. */
 int disk_pread(const struct disk *disk, void *buf, uint64_t bytes, uint64_t offset);
 int disk_pwrite(const struct disk *disk, const void *buf, uint64_t bytes, uint64_t offset);
+/* `count` blocks, one after the other on the disk; what is beyond its end is not written. */
+int disk_pwrite_blocks(const struct disk *disk, const void *const *blocks, size_t count, uint32_t block_bytes,
+                       uint64_t offset);
 /* Make a range read as zeros: by a hole when `may_punch`, by the device, at last by writing zeros. */
 int disk_zero(const struct disk *disk, uint64_t bytes, uint64_t offset, bool may_punch);
 int disk_sync(const struct disk *disk);

@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "sensor/nbd/defer.h"
+
 void ranges_init(struct ranges *t)
 {
     memset(t, 0, sizeof *t);
@@ -29,7 +31,7 @@ static bool is_wide(uint64_t first_region, uint64_t last_region)
 static struct range *find_in(struct range_link *l, uint64_t first, uint64_t end, bool only_deferred)
 {
     for (; l; l = l->next)
-        if (l->range->first < end && first < l->range->end && (l->range->deferred || !only_deferred)) return l->range;
+        if (l->range->first < end && first < l->range->end && (!only_deferred || __atomic_load_n(&l->range->deferred, __ATOMIC_RELAXED))) return l->range;
     return NULL;
 }
 
@@ -86,9 +88,9 @@ void ranges_lock(struct ranges *t, struct range *r, uint64_t first, uint64_t end
     pthread_mutex_unlock(&t->mutex);
 }
 
-void ranges_unlock(struct ranges *t, struct range *r)
+/* With the mutex. */
+static void unlock(struct ranges *t, struct range *r)
 {
-    pthread_mutex_lock(&t->mutex);
     for (uint32_t i = 0; i < r->links; i++) {
         struct range_link *l = &r->link[i];
         *l->prev = l->next;
@@ -96,15 +98,26 @@ void ranges_unlock(struct ranges *t, struct range *r)
     }
     if (r->deferred) __atomic_fetch_sub(&t->deferred, 1, __ATOMIC_RELEASE);
     if (r->waiters) pthread_cond_broadcast(cond_of(t, r));
+}
+
+void ranges_unlock(struct ranges *t, struct range *r)
+{
+    pthread_mutex_lock(&t->mutex);
+    unlock(t, r);
+    pthread_mutex_unlock(&t->mutex);
+}
+
+void ranges_unlock_jobs(struct ranges *t, struct job *first, const struct job *end)
+{
+    pthread_mutex_lock(&t->mutex);
+    for (; first != end; first = first->next) unlock(t, &first->range);
     pthread_mutex_unlock(&t->mutex);
 }
 
 void ranges_defer(struct ranges *t, struct range *r)
 {
-    pthread_mutex_lock(&t->mutex);
-    r->deferred = true;
-    __atomic_fetch_add(&t->deferred, 1, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&t->mutex);
+    __atomic_store_n(&r->deferred, true, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&t->deferred, 1, __ATOMIC_RELEASE); /* whoever counts it, sees it */
 }
 
 void ranges_wait_deferred(struct ranges *t, uint64_t first, uint64_t end)

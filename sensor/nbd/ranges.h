@@ -41,6 +41,9 @@ void ranges_fini(struct ranges *t);
 /* Wait until nobody holds a block of [first, end), then hold it. `r` stays where it is until unlocked. */
 void ranges_lock(struct ranges *t, struct range *r, uint64_t first, uint64_t end);
 void ranges_unlock(struct ranges *t, struct range *r);
+/* The ranges of the jobs from `first` to before `end`. */
+struct job;
+void ranges_unlock_jobs(struct ranges *t, struct job *first, const struct job *end);
 /* From now on readers of this held range wait as well. */
 void ranges_defer(struct ranges *t, struct range *r);
 /* Wait until no deferred change overlaps [first, end). */

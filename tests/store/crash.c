@@ -80,7 +80,7 @@ static void record(struct run *run)
 static void stale_queue(const char *dir, uint32_t block_bytes)
 {
     char path[600];
-    struct queue_file f = {.version = 1, .slots = 64, .block_bytes = block_bytes, .head = 9, .tail = 2};
+    struct queue_file f = {.version = QUEUE_VERSION, .slots = 64, .block_bytes = block_bytes, .head = 9, .tail = 2};
     memcpy(f.magic, "CHVQUE\r\n", 8);
     memset(f.boot_id, 'x', 36);
     struct meta meta;
