@@ -1,0 +1,45 @@
+/* Published data sets of storage access patterns, as accesses: RanSAP (doi:10.1016/j.fsidi.2021.301314) and RanSMAP.
+ * Streaming: one run at a time, one second of it in memory. A data set is hostile input. */
+#ifndef CHV_DETECT_DATASET_H
+#define CHV_DETECT_DATASET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "chronovisor/err.h"
+#include "detect/access.h"
+
+struct dataset_run {
+    char *path;                 /* relative to the data set's folder: "dataset/original/win7-250gb-hdd/Cerber/RUN" */
+    char *condition, *family;   /* "win7-250gb-hdd", "Cerber" */
+    bool has_reads, has_writes;
+    bool ransomware;            /* WannaCry, TeslaCrypt, Cerber, …; not Zip, AESCrypt, SDelete, Excel, Firefox */
+};
+
+struct dataset;
+/* Find the runs below dir (which holds `dataset/`), sorted by path. ENOENT: there are none. */
+int dataset_open(const char *dir, struct dataset **out, struct chv_err *err);
+void dataset_close(struct dataset *d);
+size_t dataset_count(const struct dataset *d);
+const struct dataset_run *dataset_run(const struct dataset *d, size_t index);
+
+struct dataset_options {
+    bool keep_artefacts; /* do not drop rows under 512 bytes and reads of a block already read less than 1 s ago */
+    bool reads_only;     /* leave the writes out even where there are some */
+    uint64_t skip_ns;    /* leave out so much of the beginning */
+};
+
+/* What was wrong with a run, and what was done about it. */
+struct dataset_report {
+    uint64_t rows, accesses;            /* read; passed on */
+    uint64_t unsorted, small, rereads;  /* rows put in order; dropped as artefacts */
+    uint64_t malformed;                 /* lines that are no rows: each is in `first_malformed` or counted, and dropped */
+    char first_malformed[200];          /* file, line, reason */
+};
+
+typedef int dataset_access_fn(void *arg, const struct access *a); /* not 0: stop, and return that */
+/* Pass a run's accesses in order of time, counted from 0 at its first. -EBADMSG: a file is no such table at all. */
+int dataset_read(const struct dataset *d, size_t index, const struct dataset_options *options, dataset_access_fn *fn, void *arg,
+                 struct dataset_report *report, struct chv_err *err);
+
+#endif
