@@ -1,6 +1,6 @@
 /* Inside of struct chv_recorder, shared by its parts:
  *
- *   recorder.c   append, wait; recorder_open.c: open, close   (callers' threads)
+ *   append.c     into the queue; recorder.c: wait, spaces; recorder_open.c: open, close   (callers' threads)
  *   worker.c     hash, entropy, dedup, compress    (N threads)
  *   committer.c  order, log, packs, durability     (one thread)
  *   indexer.c    sorted runs of sealed segments    (one thread), their merging (one thread)
@@ -121,6 +121,8 @@ struct chv_recorder {
 
 /* Set the sticky error (once) and wake everybody. */
 void recorder_fail(struct chv_recorder *rec, const struct chv_err *err);
+/* With lock held: the sticky error, said again. */
+int recorder_sticky(const struct chv_recorder *rec, struct chv_err *err);
 
 /* Gaps that no append came after are put into the log; waits for room. */
 void recorder_say_gaps(struct chv_recorder *rec);
