@@ -33,5 +33,6 @@ int chv_err_prefix(struct chv_err *err, const char *fmt, ...)
     va_end(args);
     if (n >= 0 && (size_t)n < sizeof err->text)
         snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+    one_line(err->text);
     return -err->code;
 }

@@ -164,11 +164,13 @@ static bool collect(const struct cli_args *args, int argc, char **argv, struct s
         !set(args, o, "block-size", cli_value(args, "--block-size")) || !set(args, o, "sign", cli_value(args, "--sign")))
         return false;
     if (!cli_number(args, "--queue", 0, UINT64_C(1) << 40, &queue_bytes)) return false;
-    o->queue_blocks = (uint32_t)(queue_bytes / (o->block_bytes ? o->block_bytes : 4096));
-    if (queue_bytes && o->queue_blocks < 64) {
-        cli_failf(args, "--queue %s is too small to work with; 64 blocks at least", cli_value(args, "--queue"));
+    uint64_t blocks = queue_bytes / (o->block_bytes ? o->block_bytes : 4096);
+    if (queue_bytes && (blocks < CHV_QUEUE_BLOCKS_MIN || blocks > CHV_QUEUE_BLOCKS_MAX)) {
+        cli_failf(args, "--queue %s is too %s; %u to %u blocks of it are possible", cli_value(args, "--queue"),
+                  blocks < CHV_QUEUE_BLOCKS_MIN ? "small" : "large", CHV_QUEUE_BLOCKS_MIN, CHV_QUEUE_BLOCKS_MAX);
         return false;
     }
+    o->queue_blocks = (uint32_t)blocks;
     return true;
 }
 

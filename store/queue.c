@@ -9,9 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "chronovisor/recorder.h"
+
 #define QUEUE_MAGIC "CHVQUE\r\n"
 #define QUEUE_HEADER_BYTES 4096u
-#define QUEUE_SLOTS_MAX (UINT32_C(1) << 20)
 
 _Static_assert(sizeof(struct queue_file) <= QUEUE_HEADER_BYTES, "the header fits its page");
 
@@ -40,7 +41,7 @@ static bool has_content(int fd, const struct meta *meta, uint32_t *slots, bool *
     if (io_pread_full(fd, &h, sizeof h, 0) < 0 || fstat(fd, &st) < 0) return false;
     if (memcmp(h.magic, QUEUE_MAGIC, 8) != 0 || memcmp(h.uuid, meta->uuid, 16) != 0) return false;
     *foreign = h.version != QUEUE_VERSION && (h.head != h.tail || h.gap_count > 0);
-    if (h.version != QUEUE_VERSION || h.block_bytes != meta->block_bytes || h.slots < 64 || h.slots > QUEUE_SLOTS_MAX || h.gap_count > QUEUE_GAPS ||
+    if (h.version != QUEUE_VERSION || h.block_bytes != meta->block_bytes || h.slots < CHV_QUEUE_BLOCKS_MIN || h.slots > CHV_QUEUE_BLOCKS_MAX || h.gap_count > QUEUE_GAPS ||
         (uint64_t)st.st_size != file_bytes(h.slots, h.block_bytes) || (h.head == h.tail && h.gap_count == 0) ||
         h.head - h.tail > h.slots)
         return false;
@@ -68,8 +69,8 @@ int queue_open(struct queue *q, const struct meta *meta, uint32_t slots, struct 
     bool stale, foreign;
     memset(q, 0, sizeof *q);
     meta_path(meta, "queue", path);
-    if (slots < 64 || slots > QUEUE_SLOTS_MAX)
-        return chv_err_set(err, EINVAL, "a queue has 64 to %u blocks", QUEUE_SLOTS_MAX);
+    if (slots < CHV_QUEUE_BLOCKS_MIN || slots > CHV_QUEUE_BLOCKS_MAX)
+        return chv_err_set(err, EINVAL, "a queue has %u to %u blocks", CHV_QUEUE_BLOCKS_MIN, CHV_QUEUE_BLOCKS_MAX);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) return chv_err_set(err, errno, "%s: %s", path, strerror(errno));
     bool old = has_content(fd, meta, &slots, &stale, &foreign);

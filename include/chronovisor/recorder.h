@@ -29,6 +29,9 @@ struct chv_store_config {
 /* Make an empty store. EEXIST when dir already is one, ENOTEMPTY when it holds something else. */
 int chv_store_create(const char *dir, const struct chv_store_config *config, struct chv_err *err);
 
+#define CHV_QUEUE_BLOCKS_MIN 64u
+#define CHV_QUEUE_BLOCKS_MAX (1u << 20)
+
 struct chv_recorder_options {
     uint32_t queue_blocks;  /* 0: 16384 (64 MiB of 4 KiB blocks) */
     uint32_t workers;       /* 0: as many as cores, at most 8 */

@@ -12,22 +12,6 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-/* nbdkit's interface gives a plugin no place of its own: this is the only state, set before the
- * first connection and cleared after the last. */
-static struct {
-    struct session_options options;
-    const char *socket; /* removed at the end: nbdkit leaves it behind */
-    struct session *session;
-    int failed;
-} plugin_state = {.options = {.record_reads = true}};
-
-static int fail(const struct chv_err *err, int r)
-{
-    nbdkit_error("%s", err->text);
-    nbdkit_set_error(-r);
-    return -1;
-}
-
 /* Paths are opened after nbdkit may have changed directory. nbdkit frees interned strings at exit. */
 static const char *absolute(const char *path)
 {
@@ -37,36 +21,33 @@ static const char *absolute(const char *path)
     return interned;
 }
 
+/* nbdkit's interface gives a plugin no place of its own: this is the only state, set before the
+ * first connection and cleared after the last. */
+static struct {
+    struct session_options options;
+    struct session *session;
+    int failed;
+} plugin_state = {.options = {.record_reads = true, .resolve = absolute}};
+
+static int fail(const struct chv_err *err, int r)
+{
+    nbdkit_error("%s", err->text);
+    nbdkit_set_error(-r);
+    return -1;
+}
+
 static int plugin_config(const char *key, const char *value)
 {
-    struct session_options *o = &plugin_state.options;
     struct chv_err err;
-    bool is_path = strcmp(key, "store") == 0 || strcmp(key, "sign") == 0 || strcmp(key, "socket") == 0;
-    if (is_path && !(value = absolute(value))) return -1;
-    if (strcmp(key, "socket") == 0) {
-        plugin_state.socket = value;
-        return 0;
-    }
-    int r = session_option(o, key, value, &err);
-    if (r == -ENOENT) {
-        nbdkit_error("no option '%s'", key);
-        return -1;
-    }
-    if (r < 0) return fail(&err, r);
-    if (strcmp(key, "disk") == 0) {
-        struct session_disk *disk = &o->disk[o->disks - 1];
-        disk->path = absolute(disk->path);
-        if (!disk->path) return -1;
-    }
-    return 0;
+    int r = session_option(&plugin_state.options, key, value, &err);
+    return r < 0 ? fail(&err, r) : 0;
 }
 
 static int plugin_config_complete(void)
 {
-    const struct session_options *o = &plugin_state.options;
-    if (o->store_dir && o->disks > 0) return 0;
-    nbdkit_error("%s", o->store_dir ? "which disk? add disk=[NAME=]PATH" : "where to? add store=DIR");
-    return -1;
+    struct chv_err err;
+    int r = session_options_complete(&plugin_state.options, &err);
+    return r < 0 ? fail(&err, r) : 0;
 }
 
 /* Threads do not survive the fork into the background, so everything starts here. */
@@ -75,7 +56,7 @@ static int plugin_after_fork(void)
     struct chv_err err;
     int r = session_open(&plugin_state.options, &plugin_state.session, &err);
     if (r == 0) return 0;
-    if (plugin_state.socket) unlink(plugin_state.socket);
+    if (plugin_state.options.socket) unlink(plugin_state.options.socket); /* nbdkit leaves it behind */
     return fail(&err, r);
 }
 
@@ -83,7 +64,7 @@ static void plugin_cleanup(void)
 {
     struct chv_err err;
     char summary[256];
-    if (plugin_state.socket) unlink(plugin_state.socket);
+    if (plugin_state.options.socket) unlink(plugin_state.options.socket);
     if (!plugin_state.session) return;
     int r = session_close(plugin_state.session, summary, sizeof summary, &err);
     plugin_state.session = NULL;

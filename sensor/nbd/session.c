@@ -1,103 +1,10 @@
 #include "sensor/nbd/session.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-/* "PATH", or "NAME=PATH" where NAME is of letters, digits, '.', '_', '-' and no file is called all of it. */
-static int parse_disk(struct session_options *o, const char *value, struct chv_err *err)
-{
-    if (o->disks == SESSION_DISKS_MAX) return chv_err_set(err, EINVAL, "more than %d disks", SESSION_DISKS_MAX);
-    struct session_disk *d = &o->disk[o->disks];
-    const char *equals = strchr(value, '=');
-    size_t length = equals ? (size_t)(equals - value) : 0;
-    struct stat st;
-    bool named = length > 0 && stat(value, &st) < 0;
-    for (size_t i = 0; i < length; i++)
-        if (!isalnum((unsigned char)value[i]) && !strchr("._-", value[i])) named = false;
-    if (named && length > CHV_SPACE_NAME_BYTES - strlen("disk:"))
-        return chv_err_set(err, EINVAL, "the disk's name '%.40s' is longer than 27 characters", value);
-    d->path = named ? equals + 1 : value;
-    if (named)
-        snprintf(d->space, sizeof d->space, "disk:%.*s", (int)length, value);
-    else if (o->disks == 0)
-        snprintf(d->space, sizeof d->space, "disk:vda");
-    else
-        return chv_err_set(err, EINVAL, "of several disks each needs a name: NAME=%s", value);
-    if (!*d->path) return chv_err_set(err, EINVAL, "disk '%s' has no path", value);
-    for (size_t i = 0; i < o->disks; i++)
-        if (strcmp(o->disk[i].space, d->space) == 0)
-            return chv_err_set(err, EINVAL, "two disks are called %s", d->space);
-    o->disks++;
-    return 0;
-}
-
-static int parse_word(const char *key, const char *value, const char *const *words, struct chv_err *err)
-{
-    for (int i = 0; words[i]; i++)
-        if (strcmp(value, words[i]) == 0) return i;
-    return chv_err_set(err, EINVAL, "%s '%.40s' is not one of %s, %s%s%s", key, value, words[0], words[1],
-                       words[2] ? ", " : "", words[2] ? words[2] : "");
-}
-
-static int parse_number(const char *key, const char *value, uint64_t max, uint64_t *out, struct chv_err *err)
-{
-    char *end;
-    errno = 0;
-    unsigned long long v = strtoull(value, &end, 10);
-    if (!isdigit((unsigned char)value[0]) || errno || *end || v > max)
-        return chv_err_set(err, EINVAL, "%s '%.40s' is not a number from 0 to %" PRIu64, key, value, max);
-    *out = v;
-    return 0;
-}
-
-int session_option(struct session_options *o, const char *key, const char *value, struct chv_err *err)
-{
-    static const char *const baselines[] = {"cow", "full", "none", NULL};
-    static const char *const on_off[] = {"off", "on", NULL};
-    static const char *const behind[] = {"block", "gap", NULL};
-    uint64_t number = 0;
-    int r = 0;
-    if (strcmp(key, "store") == 0) {
-        o->store_dir = value;
-    } else if (strcmp(key, "disk") == 0) {
-        r = parse_disk(o, value, err);
-    } else if (strcmp(key, "sign") == 0) {
-        o->signing_key = value;
-    } else if (strcmp(key, "baseline") == 0) {
-        r = parse_word(key, value, baselines, err);
-        if (r >= 0) o->baseline = (enum session_baseline)r;
-    } else if (strcmp(key, "reads") == 0) {
-        r = parse_word(key, value, on_off, err);
-        o->record_reads = r == 1;
-    } else if (strcmp(key, "when-behind") == 0) {
-        r = parse_word(key, value, behind, err);
-        o->gap_when_behind = r == 1;
-    } else if (strcmp(key, "resync") == 0) {
-        r = parse_word(key, value, on_off, err);
-        o->resync = r == 1;
-    } else if (strcmp(key, "queue") == 0) {
-        r = parse_number(key, value, UINT32_MAX, &number, err);
-        o->queue_blocks = (uint32_t)number;
-    } else if (strcmp(key, "block-size") == 0) {
-        r = parse_number(key, value, 4096, &number, err);
-        if (r == 0 && number != 512 && number != 4096)
-            r = chv_err_set(err, EINVAL, "block-size %s is neither 512 nor 4096", value);
-        o->block_bytes = (uint32_t)number;
-    } else {
-        return -ENOENT;
-    }
-    return r < 0 ? r : 0;
-}
-
-const char *session_export_name(const char *space)
-{
-    return strncmp(space, "disk:", 5) == 0 ? space + 5 : space;
-}
 
 struct capture *session_export(struct session *s, const char *name)
 {

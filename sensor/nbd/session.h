@@ -8,31 +8,8 @@
 #include <stdint.h>
 
 #include "sensor/nbd/capture.h"
+#include "sensor/nbd/options.h"
 #include "store/marks.h"
-
-#define SESSION_DISKS_MAX 16
-
-enum session_baseline {
-    SESSION_COW = 0, /* copy before the first overwrite */
-    SESSION_FULL,    /* that, and read the whole disk beside the guest */
-    SESSION_NONE,    /* old content is not kept */
-};
-
-struct session_disk {
-    const char *path;
-    char space[CHV_SPACE_NAME_BYTES + 1]; /* "disk:vda" */
-};
-
-struct session_options {
-    const char *store_dir;   /* created when it is not there */
-    const char *signing_key; /* PEM or NULL */
-    enum session_baseline baseline;
-    bool record_reads, gap_when_behind, resync;
-    uint32_t block_bytes;    /* of a new store; 0: 4096 */
-    uint32_t queue_blocks;   /* 0: the recorder's default */
-    size_t disks;
-    struct session_disk disk[SESSION_DISKS_MAX];
-};
 
 struct session {
     struct session_options options;
@@ -47,9 +24,6 @@ struct session {
     bool stop;
 };
 
-/* Read one option by name ("store", "disk", "baseline", "reads", "when-behind", "queue", "block-size", "sign",
- * "resync"); values are borrowed. ENOENT: no such option. EINVAL: a bad value. */
-int session_option(struct session_options *options, const char *key, const char *value, struct chv_err *err);
 /* Check what can be checked without starting: the disks are there, and are what the store last knew of them. */
 int session_check(const struct session_options *options, struct chv_err *err);
 
@@ -58,8 +32,6 @@ int session_open(const struct session_options *options, struct session **out, st
 int session_close(struct session *s, char *summary, size_t summary_bytes, struct chv_err *err);
 /* The disk exported under this name: "vda" for disk:vda; "" is the first. NULL: none. */
 struct capture *session_export(struct session *s, const char *name);
-/* "vda" of "disk:vda" */
-const char *session_export_name(const char *space);
 
 /* attach.c: open a disk and make it and the log agree. */
 int session_attach(struct session *s, const struct session_disk *disk, struct capture *c, struct mark *mark,
