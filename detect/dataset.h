@@ -1,4 +1,5 @@
-/* Published data sets of storage access patterns, as accesses: RanSAP (doi:10.1016/j.fsidi.2021.301314) and RanSMAP.
+/* Published data sets of storage access patterns, as accesses: RanSAP (doi:10.1016/j.fsidi.2021.301314) and the storage side
+ * of RanSMAP (doi:10.1016/j.cose.2024.104202).
  * Streaming: one run at a time, one second of it in memory. A data set is hostile input. */
 #ifndef CHV_DETECT_DATASET_H
 #define CHV_DETECT_DATASET_H
@@ -11,9 +12,9 @@
 
 struct dataset_run {
     char *path;                 /* relative to the data set's folder: "dataset/original/win7-250gb-hdd/Cerber/RUN" */
-    char *condition, *family;   /* "win7-250gb-hdd", "Cerber" */
+    char *condition, *family;   /* "win7-250gb-hdd", "Cerber"; RanSMAP: "i3-gen12/ddr4-2133-16g", "Firefox_Conti" */
     bool has_reads, has_writes;
-    bool ransomware;            /* WannaCry, TeslaCrypt, Cerber, …; not Zip, AESCrypt, SDelete, Excel, Firefox */
+    bool ransomware;            /* anything but Zip, AESCrypt, SDelete, Excel, Office, Firefox, Idle, and mixtures of them */
 };
 
 struct dataset;
@@ -26,7 +27,7 @@ const struct dataset_run *dataset_run(const struct dataset *d, size_t index);
 struct dataset_options {
     bool keep_artefacts; /* do not drop rows under 512 bytes and reads of a block already read less than 1 s ago */
     bool reads_only;     /* leave the writes out even where there are some */
-    uint64_t skip_ns;    /* leave out so much of the beginning */
+    uint64_t skip_ns;    /* leave out so much of the beginning, as if nobody had looked; times still count from the run's own */
 };
 
 /* What was wrong with a run, and what was done about it. */
@@ -38,7 +39,8 @@ struct dataset_report {
 };
 
 typedef int dataset_access_fn(void *arg, const struct access *a); /* not 0: stop, and return that */
-/* Pass a run's accesses in order of time, counted from 0 at its first. -EBADMSG: a file is no such table at all. */
+/* Pass a run's accesses in order of time, counted from 0 at its first row. -EBADMSG: a file is no such table at all, or
+ * it has absurdly many rows in one second. `options` may be NULL (none), `report` too; it is also filled on failure. */
 int dataset_read(const struct dataset *d, size_t index, const struct dataset_options *options, dataset_access_fn *fn, void *arg,
                  struct dataset_report *report, struct chv_err *err);
 

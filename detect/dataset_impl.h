@@ -1,0 +1,28 @@
+/* Of dataset*.c only. */
+#ifndef CHV_DETECT_DATASET_IMPL_H
+#define CHV_DETECT_DATASET_IMPL_H
+
+#include "detect/dataset.h"
+
+struct dataset {
+    char *dir;
+    struct dataset_run *runs; /* sorted by path */
+    size_t count, room, folders;
+};
+
+/* A table's file while it is read. */
+struct dataset_file {
+    int fd;
+    char *name; /* what messages call it */
+};
+
+/* Is there a table called `name` in a run's folder? */
+bool dataset_file_exists(int folder_fd, const char *name);
+/* Open `name` in the folder of `run`. Only files are opened, nothing that could wait for ever. */
+int dataset_file_open(const struct dataset *d, const struct dataset_run *run, const char *name, struct dataset_file *out,
+                      struct chv_err *err);
+void dataset_file_close(struct dataset_file *file);
+/* A table_read_fn; `source` is a struct dataset_file. */
+long dataset_file_read(void *source, void *buf, size_t room, struct chv_err *err);
+
+#endif
