@@ -1,0 +1,204 @@
+/* Random forest and gradient boosting, learned by XGBoost and taken over as flat trees.
+ *
+ * The forest is XGBoost's random-forest mode: one round of many parallel trees, each on a sample of the rows, with a sample of the
+ * features at each node; one such forest a class, fitted to "is it this class?" by squared error without regularisation, so
+ * that a leaf holds the share of its class among its rows, as in Breiman's. Boosting is multinomial (softprob). */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xgboost/c_api.h>
+
+#include "detect/model_impl.h"
+
+#define RF_TREES 100
+#define GBT_ROUNDS 120
+
+struct setting {
+    const char *name, *value;
+};
+
+/* One thread: sums of floats then have one order, and the same table gives the same trees. */
+static const struct setting common[] = {{"booster", "gbtree"},  {"tree_method", "hist"}, {"max_bin", "256"},
+                                        {"nthread", "1"},       {"verbosity", "0"},      {"validate_parameters", "1"},
+                                        {"max_delta_step", "0"}, {NULL, NULL}};
+static const struct setting forest_settings[] = {
+    {"objective", "reg:squarederror"}, {"base_score", "0"}, {"learning_rate", "1"},     {"reg_lambda", "0"},
+    {"num_parallel_tree", "100"},      {"max_depth", "14"}, {"min_child_weight", "3"}, {"subsample", "0.632"},
+    {"colsample_bynode", "0.3"},       {NULL, NULL}};
+static const struct setting boost_settings[] = {
+    {"objective", "multi:softprob"}, {"base_score", "0.5"}, {"learning_rate", "0.1"},    {"reg_lambda", "1"},
+    {"max_depth", "4"},              {"subsample", "0.7"},  {"min_child_weight", "3"}, {"colsample_bynode", "0.4"},
+    {NULL, NULL}};
+
+static int failed(struct chv_err *err)
+{
+    char text[200];
+    snprintf(text, sizeof text, "%.199s", XGBGetLastError());
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < 0x20) *p = ' ';
+    return chv_err_set(err, EINVAL, "XGBoost cannot learn from this: %s", text);
+}
+
+static bool apply(BoosterHandle b, const struct setting *s)
+{
+    for (; s->name; s++)
+        if (XGBoosterSetParam(b, s->name, s->value) != 0) return false;
+    return true;
+}
+
+static int make_matrix(const struct model_table *t, DMatrixHandle *out, struct chv_err *err)
+{
+    float *x = malloc(t->rows * t->columns * sizeof *x), *weight = malloc(t->rows * sizeof *weight);
+    int r = x && weight ? 0 : chv_err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; r == 0 && i < t->rows * t->columns; i++) x[i] = (float)t->x[i];
+    for (size_t i = 0; r == 0 && i < t->rows; i++) weight[i] = t->weight ? (float)t->weight[i] : 1;
+    DMatrixHandle d = NULL;
+    if (r == 0 && (XGDMatrixCreateFromMat(x, t->rows, t->columns, NAN, &d) != 0 ||
+                   XGDMatrixSetFloatInfo(d, "weight", weight, t->rows) != 0)) {
+        r = failed(err);
+        if (d) XGDMatrixFree(d);
+    }
+    free(x);
+    free(weight);
+    if (r == 0) *out = d;
+    return r;
+}
+
+/* Labels: of one class against all others (only >= 0), or the class's number. */
+static int set_labels(const struct model_table *t, int only, DMatrixHandle d, struct chv_err *err)
+{
+    float *label = malloc(t->rows * sizeof *label);
+    if (!label) return chv_err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < t->rows; i++)
+        label[i] = only < 0 ? (float)t->label[i] : t->label[i] == (uint32_t)only ? 1.0f : 0.0f;
+    int r = XGDMatrixSetFloatInfo(d, "label", label, t->rows) == 0 ? 0 : failed(err);
+    free(label);
+    return r;
+}
+
+/* --- XGBoost's JSON to flat trees --- */
+
+struct growing {
+    struct forest *forest;
+    size_t tree_room, node_room, nodes;
+};
+
+static bool make_room(struct growing *g, size_t more)
+{
+    struct forest *f = g->forest;
+    if (f->trees + 1 >= g->tree_room) {
+        size_t room = g->tree_room ? 2 * g->tree_room : 256;
+        uint32_t *root = realloc(f->root, (room + 1) * sizeof *root);
+        if (root) f->root = root;
+        uint16_t *class_of = root ? realloc(f->class_of, room * sizeof *class_of) : NULL;
+        if (!class_of) return false;
+        f->class_of = class_of;
+        g->tree_room = room;
+    }
+    if (g->nodes + more > g->node_room) {
+        size_t room = 2 * (g->nodes + more);
+        struct forest_node *node = realloc(f->node, room * sizeof *node);
+        if (!node) return false;
+        f->node = node;
+        g->node_room = room;
+    }
+    return g->nodes + more <= FOREST_NODES_MAX && f->trees < FOREST_TREES_MAX;
+}
+
+static int64_t int_at(const json_t *array, size_t i)
+{
+    return (int64_t)json_number_value(json_array_get(array, i));
+}
+
+/* Breadth first, so that children lie side by side behind their parent. `order[new]` is XGBoost's number of the node. */
+static bool add_tree(struct growing *g, const json_t *tree, uint16_t class_of, size_t columns)
+{
+    const json_t *lefts = json_object_get(tree, "left_children"), *rights = json_object_get(tree, "right_children");
+    const json_t *features = json_object_get(tree, "split_indices"), *conditions = json_object_get(tree, "split_conditions");
+    const json_t *cover = json_object_get(tree, "sum_hessian");
+    size_t count = json_array_size(lefts), used = 1;
+    if (count == 0 || !make_room(g, count)) return false;
+    size_t *order = calloc(count, sizeof *order);
+    if (!order) return false;
+    struct forest_node *node = g->forest->node + g->nodes;
+    bool good = true;
+    for (size_t n = 0; n < used && good; n++) {
+        int64_t left = int_at(lefts, order[n]), right = int_at(rights, order[n]), feature = int_at(features, order[n]);
+        node[n] = (struct forest_node){.value = (float)json_number_value(json_array_get(conditions, order[n]))};
+        if (left < 0) continue;
+        good = used + 2 <= count && left < (int64_t)count && right >= 0 && right < (int64_t)count && feature >= 0 && feature < (int64_t)columns;
+        if (!good) break;
+        node[n].threshold = node[n].value;
+        node[n].feature = (uint16_t)feature;
+        node[n].left = (uint32_t)used;
+        order[used++] = (size_t)left;
+        order[used++] = (size_t)right;
+    }
+    for (size_t n = used; good && n-- > 0;) { /* backwards: children before parents */
+        if (!node[n].left) continue;
+        double wl = json_number_value(json_array_get(cover, order[node[n].left]));
+        double wr = json_number_value(json_array_get(cover, order[node[n].left + 1]));
+        double vl = (double)node[node[n].left].value, vr = (double)node[node[n].left + 1].value;
+        node[n].value = (float)(wl + wr > 0 ? (wl * vl + wr * vr) / (wl + wr) : (vl + vr) / 2);
+    }
+    free(order);
+    if (!good) return false;
+    struct forest *f = g->forest;
+    f->class_of[f->trees] = class_of;
+    f->root[f->trees] = (uint32_t)g->nodes;
+    g->nodes += used;
+    f->root[++f->trees] = (uint32_t)g->nodes;
+    return true;
+}
+
+static int take_trees(struct growing *g, BoosterHandle b, int only, size_t classes, size_t columns, struct chv_err *err)
+{
+    bst_ulong length = 0;
+    const char *text = NULL;
+    if (XGBoosterSaveModelToBuffer(b, "{\"format\": \"json\"}", &length, &text) != 0) return failed(err);
+    json_t *root = json_loadb(text, length, 0, NULL);
+    const json_t *model = json_object_get(json_object_get(json_object_get(root, "learner"), "gradient_booster"), "model");
+    const json_t *trees = json_object_get(model, "trees"), *info = json_object_get(model, "tree_info");
+    bool good = json_array_size(trees) > 0;
+    for (size_t i = 0; i < json_array_size(trees) && good; i++) {
+        int64_t of = only >= 0 ? only : int_at(info, i);
+        good = of >= 0 && of < (int64_t)classes && add_tree(g, json_array_get(trees, i), (uint16_t)of, columns);
+    }
+    json_decref(root);
+    return good ? 0 : chv_err_set(err, EINVAL, "XGBoost's trees cannot be taken over: too many, or of another layout than expected");
+}
+
+static int boost(struct growing *g, const struct model *m, DMatrixHandle d, int only, uint64_t seed, struct chv_err *err)
+{
+    BoosterHandle b = NULL;
+    char number[24], classes[24];
+    snprintf(number, sizeof number, "%u", (unsigned)(seed & INT32_MAX));
+    snprintf(classes, sizeof classes, "%zu", m->classes);
+    if (XGBoosterCreate(&d, 1, &b) != 0) return failed(err);
+    bool good = apply(b, common) && apply(b, only >= 0 ? forest_settings : boost_settings) &&
+                XGBoosterSetParam(b, "seed", number) == 0 && (only >= 0 || XGBoosterSetParam(b, "num_class", classes) == 0);
+    for (int round = 0; good && round < (only >= 0 ? 1 : GBT_ROUNDS); round++) good = XGBoosterUpdateOneIter(b, round, d) == 0;
+    int r = good ? take_trees(g, b, only, m->classes, m->columns, err) : failed(err);
+    XGBoosterFree(b);
+    return r;
+}
+
+int train_forest(struct model *m, const struct model_table *t, uint64_t seed, struct chv_err *err)
+{
+    DMatrixHandle d = NULL;
+    int r = make_matrix(t, &d, err);
+    if (r < 0) return r;
+    struct growing g = {.forest = &m->forest};
+    if (m->kind == MODEL_GBT) {
+        r = set_labels(t, -1, d, err);
+        if (r == 0) r = boost(&g, m, d, -1, seed, err);
+    }
+    for (int c = 0; m->kind == MODEL_RF && c < (int)m->classes && r == 0; c++) {
+        r = set_labels(t, c, d, err);
+        if (r == 0) r = boost(&g, m, d, c, seed + (uint64_t)c * 7919, err);
+    }
+    XGDMatrixFree(d);
+    return r;
+}
