@@ -43,7 +43,7 @@ void features_free(struct features *f);
 void features_push(struct features *f, const struct access *a, feature_row_fn *fn, void *arg);
 /* Time has come to now_ns without an access: calls fn for every tick that ended by then. */
 void features_advance(struct features *f, uint64_t now_ns, feature_row_fn *fn, void *arg);
-/* The end of the stream: a row of the last, unfinished tick. */
+/* The end of the stream: a row of the last, unfinished tick. What is pushed after it is another stream. */
 void features_finish(struct features *f, feature_row_fn *fn, void *arg);
 /* What one space takes, in bytes; constant. */
 size_t features_memory(void);

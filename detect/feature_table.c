@@ -1,0 +1,141 @@
+#include "detect/feature_table.h"
+
+#include <string.h>
+
+enum form {
+    RATE,     /* num a second */
+    LOGRATE,  /* lg(1 + num a window) */
+    SHARE,    /* num of den; 0 of nothing */
+    MEAN,     /* SHARE of a sum of 0..65535 */
+    SIZE,     /* lg of num a den */
+    VARIANCE, /* of addresses of side num, in blocks squared */
+    DEVIATION, /* lg of it */
+    REGIONS,  /* lg of the 1 MiB regions that side num touched */
+    SPREAD,   /* regions a MiB */
+};
+
+enum in { PAPER = 1 << FEATURES_PAPER, FULL = 1 << FEATURES_DEFAULT, READ = 1 << FEATURES_READ, BOTH = FULL | READ };
+
+struct feature {
+    const char *name;
+    enum form form;
+    unsigned num, den;
+    enum window window;
+    unsigned sets;
+};
+
+#define ON(w, name, form, num, den, sets) {name "_w" #w, form, num, den, W##w, sets}
+#define FEATURE(name, form, num, den, sets)                                                                            \
+    ON(1, name, form, num, den, sets), ON(10, name, form, num, den, sets), ON(30, name, form, num, den, sets)
+
+/* Models are trained by these names: a changed meaning is a new name. */
+static const struct feature feature[] = {
+    {"write_bytes_s_w10", RATE, COUNT_BYTES_W, 0, W10, PAPER},
+    {"read_bytes_s_w10", RATE, COUNT_BYTES, 0, W10, PAPER},
+    {"write_lba_variance_w10", VARIANCE, 1, 0, W10, PAPER},
+    {"read_lba_variance_w10", VARIANCE, 0, 0, W10, PAPER},
+    {"write_entropy_mean_w10", MEAN, COUNT_ENTROPY, COUNT_ENTROPY_KNOWN, W10, PAPER},
+
+    FEATURE("read_lg", LOGRATE, COUNT_BYTES, 0, BOTH),
+    FEATURE("read_run", SIZE, COUNT_BYTES, COUNT_RUNS, BOTH),
+    FEATURE("read_forward", SHARE, COUNT_FORWARD, COUNT_RUNS, BOTH),
+    FEATURE("read_back", SHARE, COUNT_BACK, COUNT_RUNS, BOTH),
+    FEATURE("read_other", SHARE, COUNT_OTHER, COUNT_COMMANDS, BOTH),
+    FEATURE("read_depth0", SHARE, COUNT_DEPTH0, COUNT_PIECES, BOTH),
+    FEATURE("read_depth1", SHARE, COUNT_DEPTH1, COUNT_PIECES, BOTH),
+    FEATURE("read_depth2", SHARE, COUNT_DEPTH2, COUNT_PIECES, BOTH),
+    FEATURE("read_again", SHARE, COUNT_AGAIN, COUNT_PIECES, BOTH),
+    FEATURE("read_spread", SPREAD, 0, COUNT_BYTES, BOTH),
+
+    FEATURE("write_lg", LOGRATE, COUNT_BYTES_W, 0, FULL),
+    FEATURE("write_run", SIZE, COUNT_BYTES_W, COUNT_RUNS_W, FULL),
+    FEATURE("write_again", SHARE, COUNT_AGAIN_W, COUNT_PIECES_W, FULL),
+    FEATURE("write_crossed", SHARE, COUNT_CROSSED_W, COUNT_PIECES_W, FULL),
+    FEATURE("write_crossed_lg", LOGRATE, COUNT_CROSSED_W, 0, FULL),
+    FEATURE("write_quick", SHARE, COUNT_QUICK, COUNT_CROSSED_W, FULL),
+    FEATURE("write_entropy", MEAN, COUNT_ENTROPY, COUNT_ENTROPY_KNOWN, FULL),
+    FEATURE("write_high", SHARE, COUNT_HIGH, COUNT_ENTROPY_KNOWN, FULL),
+    FEATURE("write_plain", SHARE, COUNT_PLAIN, COUNT_ENTROPY_KNOWN, FULL),
+    FEATURE("write_crossed_high", SHARE, COUNT_CROSSED_HIGH, COUNT_CROSSED_KNOWN, FULL),
+    FEATURE("write_spread", SPREAD, 1, COUNT_BYTES_W, FULL),
+    FEATURE("write_of_read", SHARE, COUNT_CROSSED_W, COUNT_PIECES, FULL),
+};
+#define FEATURES (sizeof feature / sizeof *feature)
+_Static_assert(FEATURES <= FEATURES_MAX, "a row holds them all");
+
+static const char *const set_name[FEATURE_SETS] = {"paper", "default", "read"};
+
+const char *feature_set_name(enum feature_set set)
+{
+    return (unsigned)set < FEATURE_SETS ? set_name[set] : NULL;
+}
+
+int feature_set_find(const char *name)
+{
+    for (int set = 0; set < FEATURE_SETS; set++)
+        if (strcmp(name, set_name[set]) == 0)
+            return set;
+    return -1;
+}
+
+size_t features_count(enum feature_set set)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; (unsigned)set < FEATURE_SETS && i < FEATURES; i++)
+        n += feature[i].sets >> set & 1;
+    return n;
+}
+
+const char *features_name(enum feature_set set, size_t index)
+{
+    for (size_t i = 0; (unsigned)set < FEATURE_SETS && i < FEATURES; i++)
+        if ((feature[i].sets >> set & 1) && index-- == 0)
+            return feature[i].name;
+    return NULL;
+}
+
+/* Logarithm to the base 2 of 1 + v, straight between powers of two: exact in a double up to 2^52, no libm to differ. */
+static double lg(uint64_t v)
+{
+    unsigned e;
+
+    if (++v == 0)
+        return 64;
+    e = 63 - (unsigned)__builtin_clzll(v);
+    return (double)e + ((double)v - (double)(UINT64_C(1) << e)) / (double)(UINT64_C(1) << e);
+}
+
+static double share(uint64_t num, uint64_t den)
+{
+    return den ? (double)num / (double)den : 0;
+}
+
+static double value(const struct windows *w, const struct feature *f)
+{
+    const uint64_t *sum = w->sum[f->window];
+    unsigned ticks = window_ticks[f->window];
+    double variance;
+
+    switch (f->form) {
+    case RATE: return (double)sum[f->num] / ticks;
+    case LOGRATE: return lg(sum[f->num]);
+    case SHARE: return share(sum[f->num], sum[f->den]);
+    case MEAN: return share(sum[f->num], sum[f->den]) / 65535;
+    case SIZE: return sum[f->den] ? lg(sum[f->num] / sum[f->den]) : 0;
+    case VARIANCE: return moment_variance(&w->lba[f->window][f->num]);
+    case DEVIATION:
+        variance = moment_variance(&w->lba[f->window][f->num]);
+        return lg(variance < 0x1p62 ? (uint64_t)variance : UINT64_C(1) << 62);
+    case REGIONS: return lg(windows_regions(w, (int)f->num, ticks));
+    case SPREAD: return (double)windows_regions(w, (int)f->num, ticks) / ((double)sum[f->den] / 1048576 + 1);
+    }
+    return 0;
+}
+
+void feature_table_row(const struct windows *w, enum feature_set set, double *x)
+{
+    for (size_t i = 0; i < FEATURES; i++)
+        if (feature[i].sets >> set & 1)
+            *x++ = value(w, &feature[i]);
+}

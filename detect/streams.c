@@ -1,0 +1,46 @@
+#include "detect/streams.h"
+
+#include <stddef.h>
+
+static enum stream_kind grow(struct streams *s, unsigned i, uint32_t sectors, uint64_t *depth)
+{
+    enum stream_kind kind = i == s->latest ? STREAM_SAME : STREAM_OTHER;
+    struct stream *stream = &s->stream[i];
+
+    *depth = stream->sectors;
+    stream->next_lba += sectors;
+    stream->sectors += sectors;
+    stream->used = s->commands;
+    s->latest = i;
+    return kind;
+}
+
+enum stream_kind streams_place(struct streams *s, uint64_t lba, uint32_t sectors, int first, uint64_t *depth)
+{
+    unsigned oldest = 0;
+    uint64_t forward = UINT64_MAX, back = UINT64_MAX;
+
+    if (!first && s->commands && s->stream[s->latest].next_lba == lba)
+        return grow(s, s->latest, sectors, depth);
+    s->commands++;
+    for (unsigned i = 0; i < STREAMS; i++) {
+        const struct stream *c = &s->stream[i];
+
+        if (c->used < s->stream[oldest].used)
+            oldest = i;
+        if (!c->used)
+            continue;
+        if (c->next_lba == lba)
+            return grow(s, i, sectors, depth);
+        if (lba > c->next_lba && lba - c->next_lba < forward)
+            forward = lba - c->next_lba;
+        if (lba < c->next_lba && c->next_lba - lba < back)
+            back = c->next_lba - lba;
+    }
+    s->stream[oldest] = (struct stream){lba + sectors, sectors, s->commands};
+    s->latest = oldest;
+    *depth = 0;
+    if (forward <= STREAMS_NEAR_SECTORS && forward <= back)
+        return STREAM_FORWARD;
+    return back <= STREAMS_NEAR_SECTORS ? STREAM_BACK : STREAM_FAR;
+}

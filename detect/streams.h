@@ -1,0 +1,33 @@
+/* Sequential streams: commands that go on where one of the latest left off are one run, as a file is read or written. */
+#ifndef CHV_DETECT_STREAMS_H
+#define CHV_DETECT_STREAMS_H
+
+#include <stdint.h>
+
+#define STREAMS 16               /* remembered at a time */
+#define STREAMS_NEAR_SECTORS 2048u /* a run that begins no farther from the end of one is near it */
+
+struct stream {
+    uint64_t next_lba; /* where it would go on */
+    uint64_t sectors;  /* so long already */
+    uint64_t used;     /* when, in commands; 0: free */
+};
+
+struct streams {
+    struct stream stream[STREAMS];
+    unsigned latest;
+    uint64_t commands;
+};
+
+enum stream_kind {
+    STREAM_SAME,    /* goes on with the latest */
+    STREAM_OTHER,   /* goes on with one that was interrupted by others */
+    STREAM_FORWARD, /* a new run, a little after the end of one */
+    STREAM_BACK,    /* a new run, a little before */
+    STREAM_FAR,     /* a new run elsewhere */
+};
+
+/* Where a piece belongs; `first`: of its command. *depth: sectors of its run before it. */
+enum stream_kind streams_place(struct streams *s, uint64_t lba, uint32_t sectors, int first, uint64_t *depth);
+
+#endif
