@@ -2,12 +2,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "store/held.h"
 #include "timeline/device.h"
 #include "timeline/rewind.h"
 
@@ -146,6 +149,23 @@ static void report(const struct cli_args *args, const char *space, const struct 
            rewind->undo_seq);
 }
 
+/* An alarm may hold the disk (store/held.h): that is over when the disk the alarm was about is back. */
+static int release_hold(const struct cli_args *args, const char *space)
+{
+    struct chv_err err;
+    char *text = NULL;
+    int r = held_read(cli_store_dir(args), &text, &err);
+    json_t *why = r > 0 ? json_loads(text, 0, NULL) : NULL;
+    const char *about = json_string_value(json_object_get(why, "space"));
+    bool other = about && strcmp(about, space) != 0;
+    json_decref(why);
+    free(text);
+    if (r > 0) r = other ? 0 : held_clear(cli_store_dir(args), &err);
+    if (r < 0) return cli_fail(args, &err);
+    if (r > 0 && !args->json) printf("the hold of an alarm is released\n");
+    return CLI_OK;
+}
+
 /* With the recorder held and the store refreshed: nobody else writes events any more. */
 static int rewind_locked(struct cli_args *args, struct rewind *rewind, const struct chv_space *space)
 {
@@ -170,7 +190,7 @@ static int rewind_locked(struct cli_args *args, struct rewind *rewind, const str
     if (code == CLI_OK) code = verify_and_write(args, rewind, &mark, known);
     close(rewind->device);
     if (code == CLI_OK) report(args, name, rewind, &plan);
-    return code;
+    return code == CLI_OK ? release_hold(args, name) : code;
 }
 
 static int rewind_now(struct cli_args *args, struct rewind *rewind)

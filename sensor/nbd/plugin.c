@@ -158,9 +158,21 @@ static int plugin_pread(void *handle, void *buf, uint32_t count, uint64_t offset
     return r < 0 ? fail(&err, r) : 0;
 }
 
+/* A change waits while the store is held, but for the end of the connection or of the server. */
+static int wait_while_held(void)
+{
+    while (hold_is(&plugin_state.session->hold))
+        if (nbdkit_nanosleep(0, HOLD_LOOK_NS) < 0) {
+            nbdkit_set_error(ESHUTDOWN);
+            return -1;
+        }
+    return 0;
+}
+
 static int plugin_pwrite(void *handle, const void *buf, uint32_t count, uint64_t offset, uint32_t flags)
 {
     struct chv_err err;
+    if (wait_while_held() < 0) return -1;
     int r = capture_write(handle, buf, count, offset, flags & NBDKIT_FLAG_FUA, &err);
     return r < 0 ? fail(&err, r) : 0;
 }
@@ -175,6 +187,7 @@ static int plugin_flush(void *handle, uint32_t flags)
 static int plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     struct chv_err err;
+    if (wait_while_held() < 0) return -1;
     int r = capture_zero(handle, CHV_OP_TRIM, count, offset, true, flags & NBDKIT_FLAG_FUA, &err);
     return r < 0 ? fail(&err, r) : 0;
 }
@@ -182,6 +195,7 @@ static int plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t f
 static int plugin_zero(void *handle, uint32_t count, uint64_t offset, uint32_t flags)
 {
     struct chv_err err;
+    if (wait_while_held() < 0) return -1;
     int r = capture_zero(handle, CHV_OP_ZERO, count, offset, flags & NBDKIT_FLAG_MAY_TRIM, flags & NBDKIT_FLAG_FUA,
                          &err);
     return r < 0 ? fail(&err, r) : 0;

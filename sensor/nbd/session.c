@@ -47,6 +47,7 @@ int session_open(const struct session_options *options, struct session **out, st
     /* before the first request: from now on the disks are in our hands */
     if (r == 0) r = background_mark(s, false, err);
     if (r == 0) r = background_start(s, err);
+    if (r == 0 && (r = hold_start(&s->hold, options->store_dir, err)) < 0) background_stop(s);
     if (r == 0) {
         *out = s;
         return 0;
@@ -71,6 +72,7 @@ int session_close(struct session *s, char *summary, size_t summary_bytes, struct
     struct chv_recorder_stats stats;
     struct chv_err ignored;
     int r = 0;
+    hold_stop(&s->hold);
     background_stop(s);
     for (size_t i = 0; i < s->attached; i++) {
         struct capture *c = &s->captures[i];

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "sensor/nbd/capture.h"
+#include "sensor/nbd/hold.h"
 #include "sensor/nbd/options.h"
 #include "store/marks.h"
 
@@ -17,6 +18,7 @@ struct session {
     struct capture *captures; /* options.disks of them, in the same order */
     struct mark *marks;       /* one each */
     size_t attached;
+    struct hold hold;
     pthread_t thread;
     bool thread_runs;
     pthread_mutex_t mutex;
