@@ -1,4 +1,5 @@
 /* Heat maps and angular fields against what their definitions say of small inputs. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
