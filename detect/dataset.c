@@ -47,7 +47,7 @@ static int side_advance(struct side *s, struct chv_err *err)
 
 static int side_open(struct reading *rd, int side, const struct dataset *d, const struct dataset_run *run, struct chv_err *err)
 {
-    static const char *const names[SIDES] = {"ata_read.csv", "ata_write.csv"};
+    static const char *const names[SIDES] = {"ata_read", "ata_write"};
     struct side *s = &rd->side[side];
     int r = dataset_file_open(d, run, names[side], &s->file, err);
     if (r < 0) return r;

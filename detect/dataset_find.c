@@ -101,7 +101,7 @@ static int walk(struct dataset *d, int parent_fd, const char *name, const char *
         return r;
     }
     int r = 0;
-    bool reads = dataset_file_exists(fd, "ata_read.csv"), writes = dataset_file_exists(fd, "ata_write.csv");
+    bool reads = dataset_file_exists(fd, "ata_read"), writes = dataset_file_exists(fd, "ata_write");
     if (++d->folders > FOLDERS_MAX)
         r = chv_err_set(err, EBADMSG, "%.200s holds more than %u folders: give the data set's own folder", d->dir, FOLDERS_MAX);
     else if (depth >= DEPTH_MIN && (reads || writes))

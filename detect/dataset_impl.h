@@ -10,15 +10,18 @@ struct dataset {
     size_t count, room, folders;
 };
 
-/* A table's file while it is read. */
+/* A table's file while it is read: NAME.csv, or NAME.zip or NAME.csv.zip with NAME.csv in it, as the authors publish the
+ * large ones. */
 struct dataset_file {
     int fd;
-    char *name; /* what messages call it */
+    struct archive *zip; /* NULL: plain text */
+    char *name;          /* what messages call it */
 };
 
-/* Is there a table called `name` in a run's folder? */
+/* Is there a table called `name` ("ata_read") in a run's folder? */
 bool dataset_file_exists(int folder_fd, const char *name);
-/* Open `name` in the folder of `run`. Only files are opened, nothing that could wait for ever. */
+/* Open it in the folder of `run`. Only files are opened, nothing that could wait for ever. ENOENT: there is none;
+ * EBADMSG: a zip file that is none, or without the table. */
 int dataset_file_open(const struct dataset *d, const struct dataset_run *run, const char *name, struct dataset_file *out,
                       struct chv_err *err);
 void dataset_file_close(struct dataset_file *file);

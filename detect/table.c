@@ -117,14 +117,15 @@ static int compare_rows(const void *a, const void *b)
     return x->lba < y->lba ? -1 : x->lba > y->lba;
 }
 
-/* A row of a second that was given out already would turn time back. */
+/* The next row that is not before `second`, which would turn time back, nor far behind it, where one wrong row would make
+ * everything after it wrong. */
 static int read_row_in_order(struct table *t, uint64_t second, struct table_row *row, struct chv_err *err)
 {
     int r;
-    while ((r = read_row(t, row, err)) > 0 && row->second < second) {
+    while ((r = read_row(t, row, err)) > 0 && (row->second < second || row->second - second > TABLE_JUMP_MAX)) {
         char reason[80];
-        snprintf(reason, sizeof reason, "second %llu after second %llu", (unsigned long long)row->second,
-                 (unsigned long long)second);
+        snprintf(reason, sizeof reason, "second %llu after second %llu: %s", (unsigned long long)row->second,
+                 (unsigned long long)second, row->second < second ? "back in time" : "more than a day later");
         t->report->rows--;
         note_malformed(t, reason);
     }

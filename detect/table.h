@@ -20,6 +20,7 @@
 
 #define TABLE_LINE_MAX 255           /* bytes; RanSAP's longest have under 100 */
 #define TABLE_SECOND_MAX (1u << 20)  /* rows of one second: 4 GiB/s; the busiest second of RanSAP has 25 thousand */
+#define TABLE_JUMP_MAX 86400u        /* seconds between two rows; runs take minutes */
 #define TABLE_STRANGE_MAX 100        /* so many lines without one row: it is no such table */
 #define TABLE_TICKS_PER_SECOND (UINT64_C(1) << 30)
 
