@@ -5,11 +5,13 @@ source "$SOURCE/tests/guest/guest.sh"
 CLEANUP+=(guest_kill)
 guest_build guest
 
-cc "${GUEST_CFLAGS[@]}" -o decoy "$SOURCE/tests/guest/decoy.c"
+cc "${GUEST_CFLAGS[@]}" -o decoy "$SOURCE"/tests/guest/decoy*.c
 mkdir tree
 echo precious >tree/file
 echo 'decoy 00112233445566778899aabbccddeeff boot' >tree/.decoy
 expect_exit 3 ./decoy lock tree
+grep -q 'refuses' err || fail "no word of refusal"
+expect_exit 3 ./decoy attack tree wipe 1
 grep -q 'refuses' err || fail "no word of refusal"
 expect_exit 3 ./decoy make new /usr/share/common-licenses
 [[ ! -e new ]] || fail "made a tree outside the guest"
@@ -18,17 +20,22 @@ expect_exit 3 ./decoy make new /usr/share/common-licenses
 cat >task <<'T'
 mkdir /run/a && echo precious >/run/a/file
 decoy lock /run/a; note "no marker: $?"
+decoy attack /run/a wipe 1; note "no marker to wipe: $?"
 decoy make /run/b /seeds 64 >/dev/null; note "make: $?"
 cp /run/b/.decoy /run/a/.decoy
 echo 'decoy 00112233445566778899aabbccddeeff otherboot' >/run/c; mount --bind /run/c /run/a/.decoy
 decoy lock /run/a; note "forged marker: $?"
+decoy attack /run/a wipe 1; note "forged marker to wipe: $?"
 note "content: $(cat /run/a/file)"
 decoy make /run/b /seeds 64; note "make again: $?"
-decoy lock /run/b >/dev/null; note "own tree: $?"
+ln -s /run/a /run/b/out; ln -s /run/a/file /run/b/file; ln /run/a/file /run/b/second
+decoy attack /run/b wipe 1 >/dev/null; note "own tree: $?"
+note "not through links: $(cat /run/a/file /run/b/second | xargs) $(find /run/b -type f | xargs)"
 T
 guest_start guest task
 guest_wait
 guest_console >console
-for line in 'no marker: 3' 'make: 0' 'forged marker: 3' 'content: precious' 'make again: 2' 'own tree: 0'; do
+for line in 'no marker: 3' 'make: 0' 'forged marker: 3' 'content: precious' 'make again: 2' 'own tree: 0' \
+  'no marker to wipe: 3' 'forged marker to wipe: 3' 'not through links: precious precious /run/b/second /run/b/.decoy'; do
   grep -qx "$line" console || { cat console >&2; fail "the guest did not say '$line'"; }
 done
