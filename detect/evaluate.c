@@ -1,0 +1,153 @@
+#include "detect/evaluate.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "detect/decide.h"
+#include "detect/evaluate_impl.h"
+
+#define RUN_FOLDS 5u
+
+static const char *const split_names[SPLITS] = {"run", "family", "benign", "condition"};
+
+const char *evaluate_split_name(enum evaluate_split split)
+{
+    return (unsigned)split < SPLITS ? split_names[split] : NULL;
+}
+
+int evaluate_split_find(const char *name)
+{
+    for (int i = 0; i < SPLITS; i++)
+        if (strcmp(name, split_names[i]) == 0) return i;
+    return -1;
+}
+
+/* Which fold tests each run. Every run is tested once at most. */
+struct folds {
+    size_t count;
+    uint32_t *of;
+};
+
+static void by_run(const struct samples *s, struct folds *f)
+{
+    size_t seen[MODEL_CLASSES_MAX] = {0};
+    f->count = RUN_FOLDS;
+    for (size_t r = 0; r < s->runs; r++) f->of[r] = (uint32_t)(seen[s->run[r].label]++ % RUN_FOLDS);
+}
+
+/* One family of a side at a time; the other side's runs are dealt out to the folds. */
+static void by_family(const struct samples *s, bool ransomware, struct folds *f)
+{
+    uint32_t fold_of[MODEL_CLASSES_MAX] = {0};
+    f->count = 0;
+    for (size_t c = 0; c < s->families; c++)
+        if ((s->ransomware[c] != 0) == ransomware) fold_of[c] = (uint32_t)f->count++;
+    size_t other = 0;
+    for (size_t r = 0; r < s->runs; r++) {
+        uint32_t c = s->run[r].label;
+        bool held = (s->ransomware[c] != 0) == ransomware;
+        f->of[r] = held || f->count == 0 ? fold_of[c] : (uint32_t)(other++ % f->count);
+    }
+}
+
+static void by_condition(const struct samples *s, struct folds *f)
+{
+    f->count = 0;
+    for (size_t r = 0; r < s->runs; r++) {
+        size_t before = 0;
+        while (before < r && strcmp(s->run[before].run->condition, s->run[r].run->condition) != 0) before++;
+        f->of[r] = before < r ? f->of[before] : (uint32_t)f->count++;
+    }
+}
+
+static void judge_run(const struct samples *s, size_t r, const struct model *m, const uint32_t *family_of, const struct decision *decision,
+                      struct judgements *j)
+{
+    struct judgement *out = &j->run[r];
+    struct decider d;
+    decider_init(&d, decision ? decision : model_decision(m));
+    out->judged = true;
+    for (size_t i = s->run[r].first; i < s->run[r].first + s->run[r].rows; i++) {
+        double p[MODEL_CLASSES_MAX], *of_row = j->probability + i * s->families;
+        const struct samples_row *row = &s->row[i];
+        struct feature_row as_row = {.end_ns = row->end_ns, .read_bytes = row->read_bytes, .write_bytes = row->write_bytes,
+                                     .active = row->active};
+        double score = model_score(m, s->x + i * s->columns, p);
+        for (size_t c = 0; c < s->families; c++) of_row[c] = 0;
+        for (size_t c = 0; c < model_class_count(m); c++) of_row[family_of[c]] = p[c];
+        if (!out->alarm) {
+            out->read_bytes += row->read_bytes;
+            out->write_bytes += row->write_bytes;
+        }
+        if (decider_push(&d, &as_row, score)) {
+            out->alarm = true;
+            out->alarm_ns = row->end_ns;
+        }
+    }
+}
+
+static bool can_learn(const struct samples *s, const uint8_t *use)
+{
+    bool bad = false, good = false;
+    for (size_t r = 0; r < s->runs; r++) {
+        if (!use[r]) continue;
+        if (s->ransomware[s->run[r].label])
+            bad = true;
+        else
+            good = true;
+    }
+    return bad && good;
+}
+
+static int run_fold(const struct samples *s, const struct folds *folds, uint32_t fold, enum model_kind kind, uint64_t seed,
+                    const struct decision *decision, struct judgements *j, struct evaluation *out, struct chv_err *err)
+{
+    uint8_t *use = calloc(s->runs, 1);
+    if (!use) return chv_err_set(err, ENOMEM, "out of memory");
+    for (size_t r = 0; r < s->runs; r++) use[r] = folds->of[r] != fold;
+    struct model *m = NULL;
+    int code = 0;
+    if (!can_learn(s, use))
+        out->folds_impossible++;
+    else
+        code = samples_train(s, use, kind, seed, &m, err);
+    free(use);
+    if (!m) return code;
+    uint32_t family_of[MODEL_CLASSES_MAX] = {0};
+    for (size_t c = 0; c < model_class_count(m); c++)
+        while (strcmp(s->family[family_of[c]], model_class_name(m, c)) != 0) family_of[c]++;
+    for (size_t r = 0; r < s->runs; r++)
+        if (folds->of[r] == fold) judge_run(s, r, m, family_of, decision, j);
+    model_free(m);
+    return 0;
+}
+
+int evaluate(const struct samples *s, enum model_kind kind, enum evaluate_split split, uint64_t seed, uint64_t skip_ns,
+             const struct decision *decision, evaluate_progress_fn *progress, struct evaluation *out, struct chv_err *err)
+{
+    memset(out, 0, sizeof *out);
+    struct folds folds = {.of = calloc(s->runs + 1, sizeof *folds.of)};
+    struct judgements j = {.samples = s, .run = calloc(s->runs + 1, sizeof *j.run),
+                           .probability = calloc(s->rows + 1, s->families * sizeof *j.probability)};
+    int code = folds.of && j.run && j.probability ? 0 : chv_err_set(err, ENOMEM, "out of memory");
+    if (code == 0) {
+        if (split == SPLIT_RUN)
+            by_run(s, &folds);
+        else if (split == SPLIT_CONDITION)
+            by_condition(s, &folds);
+        else
+            by_family(s, split == SPLIT_FAMILY, &folds);
+    }
+    for (uint32_t fold = 0; fold < folds.count && code == 0; fold++) {
+        if (progress) progress(fold, folds.count);
+        code = run_fold(s, &folds, fold, kind, seed, decision, &j, out, err);
+    }
+    out->folds = folds.count;
+    if (code == 0 && measure(&j, split, skip_ns, out) < 0) code = chv_err_set(err, ENOMEM, "out of memory");
+    free(folds.of);
+    free(j.run);
+    free(j.probability);
+    return code;
+}

@@ -1,0 +1,205 @@
+#include "detect/samples.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct reading {
+    struct samples *s;
+    struct features *features;
+    size_t room;
+    bool failed, too_many;
+};
+
+static void take_row(void *arg, const struct feature_row *row)
+{
+    struct reading *r = arg;
+    struct samples *s = r->s;
+    if (r->failed) return;
+    if (s->rows == r->room) {
+        size_t room = r->room ? 2 * r->room : 4096;
+        r->too_many = room > 2 * (size_t)SAMPLES_ROWS_MAX;
+        double *x = r->too_many ? NULL : realloc(s->x, room * s->columns * sizeof *x);
+        if (x) s->x = x;
+        struct samples_row *rows = x ? realloc(s->row, room * sizeof *rows) : NULL;
+        if (rows) s->row = rows;
+        r->failed = !rows;
+        if (r->failed) return;
+        r->room = room;
+    }
+    memcpy(s->x + s->rows * s->columns, row->x, s->columns * sizeof *s->x);
+    s->row[s->rows++] = (struct samples_row){row->end_ns, row->read_bytes, row->write_bytes, row->active};
+}
+
+static int take_access(void *arg, const struct access *a)
+{
+    struct reading *r = arg;
+    features_push(r->features, a, take_row, r);
+    return r->failed ? -ENOMEM : 0;
+}
+
+static void add_report(struct dataset_report *sum, const struct dataset_report *one)
+{
+    sum->rows += one->rows;
+    sum->accesses += one->accesses;
+    sum->unsorted += one->unsorted;
+    sum->small += one->small;
+    sum->rereads += one->rereads;
+    sum->malformed += one->malformed;
+    if (!sum->first_malformed[0]) memcpy(sum->first_malformed, one->first_malformed, sizeof sum->first_malformed);
+}
+
+static bool suits(const struct dataset_run *run, enum model_mode mode)
+{
+    return run->has_reads && (mode == MODEL_READS || run->has_writes);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int find_families(struct samples *s, const struct dataset *d, struct chv_err *err)
+{
+    for (size_t i = 0; i < dataset_count(d); i++) {
+        const struct dataset_run *run = dataset_run(d, i);
+        size_t f = 0;
+        while (f < s->families && strcmp(s->family[f], run->family) != 0) f++;
+        if (!suits(run, s->mode) || f < s->families) continue;
+        if (f == MODEL_CLASSES_MAX) return chv_err_set(err, EINVAL, "more than %d families in this data set", MODEL_CLASSES_MAX);
+        s->family[s->families++] = run->family;
+    }
+    qsort(s->family, s->families, sizeof *s->family, by_name);
+    return 0;
+}
+
+static int read_run(struct reading *r, const struct dataset *d, size_t index, const struct dataset_options *options, struct chv_err *err)
+{
+    struct samples *s = r->s;
+    struct dataset_report report = {0};
+    struct samples_run *run = &s->run[s->runs];
+    *run = (struct samples_run){.run = dataset_run(d, index), .first = s->rows};
+    while (strcmp(s->family[run->label], run->run->family) != 0) run->label++;
+    s->ransomware[run->label] = run->run->ransomware;
+    r->features = features_new(s->set);
+    if (!r->features) return chv_err_set(err, ENOMEM, "out of memory");
+    int code = dataset_read(d, index, options, take_access, r, &report, err);
+    if (code == 0) features_finish(r->features, take_row, r);
+    features_free(r->features);
+    if (r->too_many) return chv_err_set(err, EFBIG, "more than %u rows; take fewer runs at once", SAMPLES_ROWS_MAX);
+    if (r->failed) return chv_err_set(err, ENOMEM, "out of memory");
+    if (code < 0) return code;
+    add_report(&s->report, &report);
+    run->rows = s->rows - run->first;
+    s->runs++;
+    return 0;
+}
+
+int samples_read(const struct dataset *d, enum feature_set set, enum model_mode mode, const struct dataset_options *options,
+                 samples_progress_fn *progress, struct samples **out, struct chv_err *err)
+{
+    struct dataset_options own = options ? *options : (struct dataset_options){0};
+    own.reads_only = mode == MODEL_READS;
+    struct samples *s = calloc(1, sizeof *s);
+    if (!s) return chv_err_set(err, ENOMEM, "out of memory");
+    s->set = set;
+    s->mode = mode;
+    s->columns = features_count(set);
+    s->run = calloc(dataset_count(d) + 1, sizeof *s->run);
+    struct reading r = {.s = s};
+    int code = s->run ? find_families(s, d, err) : chv_err_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < dataset_count(d) && code == 0; i++) {
+        if (progress) progress(i, dataset_count(d));
+        if (suits(dataset_run(d, i), mode)) code = read_run(&r, d, i, &own, err);
+    }
+    if (code == 0 && s->runs == 0)
+        code = chv_err_set(err, ENOENT, mode == MODEL_PAIRED ? "no run has both reads and writes; try --mode read" : "no run has reads");
+    if (code < 0) {
+        samples_free(s);
+        return code;
+    }
+    *out = s;
+    return 0;
+}
+
+void samples_free(struct samples *s)
+{
+    if (!s) return;
+    free(s->x);
+    free(s->row);
+    free(s->run);
+    free(s);
+}
+
+/* --- learning --- */
+
+struct chosen {
+    double *x, *weight;
+    uint32_t *label, *run;
+    size_t rows;
+};
+
+static void chosen_fini(struct chosen *c)
+{
+    free(c->x);
+    free(c->weight);
+    free(c->label);
+    free(c->run);
+}
+
+static size_t active_rows(const struct samples *s, const struct samples_run *run)
+{
+    size_t n = 0;
+    for (size_t i = run->first; i < run->first + run->rows; i++) n += s->row[i].active;
+    return n;
+}
+
+/* Idle rows carry their run's label but say nothing of it: they are left out. */
+static void choose_run(struct chosen *c, const struct samples *s, size_t run, uint32_t label, double weight)
+{
+    for (size_t i = s->run[run].first; i < s->run[run].first + s->run[run].rows; i++) {
+        if (!s->row[i].active) continue;
+        memcpy(c->x + c->rows * s->columns, s->x + i * s->columns, s->columns * sizeof *c->x);
+        c->label[c->rows] = label;
+        c->run[c->rows] = (uint32_t)run;
+        c->weight[c->rows++] = weight;
+    }
+}
+
+int samples_train(const struct samples *s, const uint8_t *use, enum model_kind kind, uint64_t seed, struct model **out,
+                  struct chv_err *err)
+{
+    size_t runs_of[MODEL_CLASSES_MAX] = {0}, active = 0, classes = 0;
+    uint32_t label_of[MODEL_CLASSES_MAX] = {0};
+    const char *names[MODEL_CLASSES_MAX];
+    uint8_t ransomware[MODEL_CLASSES_MAX];
+    for (size_t r = 0; r < s->runs; r++) {
+        size_t n = use && !use[r] ? 0 : active_rows(s, &s->run[r]);
+        active += n;
+        runs_of[s->run[r].label] += n > 0;
+    }
+    for (size_t f = 0; f < s->families; f++) {
+        if (runs_of[f] == 0) continue;
+        names[classes] = s->family[f];
+        ransomware[classes] = s->ransomware[f];
+        label_of[f] = (uint32_t)classes++;
+    }
+    struct chosen c = {.x = malloc((active + 1) * s->columns * sizeof *c.x), .weight = malloc((active + 1) * sizeof *c.weight),
+                       .label = malloc((active + 1) * sizeof *c.label), .run = malloc((active + 1) * sizeof *c.run)};
+    int code = c.x && c.weight && c.label && c.run ? 0 : chv_err_set(err, ENOMEM, "out of memory");
+    for (size_t r = 0; r < s->runs && code == 0; r++) {
+        size_t n = use && !use[r] ? 0 : active_rows(s, &s->run[r]);
+        uint32_t family = s->run[r].label;
+        /* on average 1, so that limits on the weight of a leaf mean about as many rows */
+        if (n > 0) choose_run(&c, s, r, label_of[family], (double)active / ((double)classes * (double)runs_of[family] * (double)n));
+    }
+    struct model_table table = {.set = s->set, .rows = c.rows, .columns = s->columns, .x = c.x, .label = c.label, .run = c.run,
+                                .weight = c.weight, .class_name = names, .class_is_ransomware = ransomware, .classes = classes};
+    if (code == 0) code = model_train(kind, &table, seed, out, err);
+    chosen_fini(&c);
+    if (code == 0 && model_describe(*out, s->mode, NULL, NULL) < 0) {
+        model_free(*out);
+        code = chv_err_set(err, ENOMEM, "out of memory");
+    }
+    return code;
+}

@@ -1,0 +1,47 @@
+/* The rows of many runs of a data set, in memory: what is learned from and judged by. */
+#ifndef CHV_DETECT_SAMPLES_H
+#define CHV_DETECT_SAMPLES_H
+
+#include "detect/dataset.h"
+#include "detect/model.h"
+
+#define SAMPLES_ROWS_MAX (8u << 20) /* a larger table is refused */
+
+struct samples_run {
+    const struct dataset_run *run; /* the data set's */
+    size_t first, rows;            /* in the table */
+    uint32_t label;                /* index into family */
+};
+
+/* Of one row, beside its features. */
+struct samples_row {
+    uint64_t end_ns, read_bytes, write_bytes;
+    bool active;
+};
+
+struct samples {
+    enum feature_set set;
+    enum model_mode mode;
+    size_t columns, rows, runs, families;
+    double *x;                /* rows * columns */
+    struct samples_row *row;
+    struct samples_run *run;
+    const char *family[MODEL_CLASSES_MAX]; /* sorted; the data set's */
+    uint8_t ransomware[MODEL_CLASSES_MAX];
+    struct dataset_report report; /* of all runs together */
+};
+
+typedef void samples_progress_fn(size_t done, size_t total);
+
+/* Read every run that suits the mode: MODEL_PAIRED those with writes and reads, MODEL_READS all with reads, their writes left
+ * out. keep_artefacts and skip_ns of options count; it may be NULL. ENOENT: no run suits. The data set outlives it. */
+int samples_read(const struct dataset *d, enum feature_set set, enum model_mode mode, const struct dataset_options *options,
+                 samples_progress_fn *progress, struct samples **out, struct chv_err *err);
+void samples_free(struct samples *s);
+
+/* Learn from the active rows of the runs with use[run] != 0 (NULL: all); every class weighs the same, and so does every run of a
+ * class. EINVAL when there are not two classes. */
+int samples_train(const struct samples *s, const uint8_t *use, enum model_kind kind, uint64_t seed, struct model **out,
+                  struct chv_err *err);
+
+#endif
