@@ -1,0 +1,116 @@
+#include "cli/ransap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool cli_duration(const struct cli_args *args, const char *name, uint64_t *ns)
+{
+    static const struct {
+        const char *suffix;
+        double ns;
+    } units[] = {{"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}, {"", 1e9}};
+    const char *text = cli_value(args, name);
+    *ns = 0;
+    if (!text) return true;
+    char *end = NULL;
+    double v = text[0] >= '0' && text[0] <= '9' ? strtod(text, &end) : -1;
+    for (size_t i = 0; end && i < sizeof units / sizeof *units; i++)
+        if (strcmp(end, units[i].suffix) == 0 && v * units[i].ns < 9e18) {
+            *ns = (uint64_t)(v * units[i].ns);
+            return true;
+        }
+    cli_failf(args, "%s '%.40s' is no length of time; write 10s, 500ms or 2m", name, text);
+    return false;
+}
+
+bool ransap_kind(const struct cli_args *args, enum model_kind *out)
+{
+    const char *name = cli_value(args, "--model");
+    *out = MODEL_GBT;
+    if (!name || strcmp(name, "default") == 0) return true;
+    int kind = model_kind_find(name);
+    if (kind < 0) {
+        cli_failf(args, "--model '%.40s' is unknown; choose rf, svm, knn, gbt or default", name);
+        return false;
+    }
+    *out = (enum model_kind)kind;
+    return true;
+}
+
+static bool read_options(struct ransap *r)
+{
+    const char *features = cli_value(r->args, "--features"), *mode = cli_value(r->args, "--mode");
+    r->paper = features && strcmp(features, "paper") == 0;
+    if (features && !r->paper && strcmp(features, "default") != 0) {
+        cli_failf(r->args, "--features '%.40s' is unknown; choose paper or default", features);
+        return false;
+    }
+    bool any = !mode || strcmp(mode, "any") == 0;
+    r->paired = any || strcmp(mode, "paired") == 0;
+    r->reads = any || strcmp(mode, "read") == 0;
+    if (!r->paired && !r->reads) {
+        cli_failf(r->args, "--mode '%.40s' is unknown; choose any, paired or read", mode);
+        return false;
+    }
+    r->keep_artefacts = cli_flag(r->args, "--keep-artefacts");
+    return cli_duration(r->args, "--skip", &r->skip_ns);
+}
+
+bool ransap_open(const struct cli_args *args, struct ransap *out)
+{
+    *out = (struct ransap){.args = args};
+    struct chv_err err;
+    const char *dir = cli_value(args, "--ransap");
+    if (args->count > 0) {
+        cli_failf(args, "unexpected argument '%.60s'", args->positional[0]);
+        return false;
+    }
+    if (!dir) {
+        cli_failf(args, "no data set given; add --ransap DIR (the folder that holds dataset/)");
+        return false;
+    }
+    if (!read_options(out)) return false;
+    if (dataset_open(dir, &out->dataset, &err) < 0) {
+        cli_fail(args, &err);
+        return false;
+    }
+    return true;
+}
+
+void ransap_close(struct ransap *r)
+{
+    if (r->dataset) dataset_close(r->dataset);
+    r->dataset = NULL;
+}
+
+enum feature_set ransap_set(const struct ransap *r, enum model_mode mode)
+{
+    return r->paper ? FEATURES_PAPER : mode == MODEL_READS ? FEATURES_READ : FEATURES_DEFAULT;
+}
+
+static void progress(size_t done, size_t total)
+{
+    cli_progress("reading runs", done, total);
+}
+
+void ransap_report(const struct cli_args *args, const struct dataset_report *report)
+{
+    if (report->malformed == 0) return;
+    char text[400];
+    snprintf(text, sizeof text, "note: %llu malformed lines were left out; the first: %s", (unsigned long long)report->malformed,
+             report->first_malformed);
+    cli_error_line(args->command->name, text);
+}
+
+int ransap_samples(const struct ransap *r, enum model_mode mode, struct samples **out)
+{
+    struct chv_err err;
+    struct dataset_options options = {.keep_artefacts = r->keep_artefacts, .skip_ns = r->skip_ns};
+    int code = samples_read(r->dataset, ransap_set(r, mode), mode, &options, progress, out, &err);
+    cli_progress_end();
+    if (code == -ENOENT && r->paired && r->reads) return 1; /* of "any" the other kind may do */
+    if (code < 0) return cli_fail(r->args, &err);
+    ransap_report(r->args, &(*out)->report);
+    return 0;
+}

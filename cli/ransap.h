@@ -1,0 +1,38 @@
+/* What the verbs that read published data sets share: --ransap DIR, --features, --mode, --skip. */
+#ifndef CHV_CLI_RANSAP_H
+#define CHV_CLI_RANSAP_H
+
+#include "cli/cli.h"
+#include "detect/samples.h"
+
+struct ransap {
+    const struct cli_args *args;
+    struct dataset *dataset;
+    bool paper;         /* --features paper */
+    bool paired, reads; /* --mode: which kinds of streams; any: both */
+    uint64_t skip_ns;
+    bool keep_artefacts;
+};
+
+/* Read the options and open the data set. false after one line. */
+bool ransap_open(const struct cli_args *args, struct ransap *out);
+void ransap_close(struct ransap *r);
+/* A model kind by name; "default" is the kind that docs/model.md names. false after one line. */
+bool ransap_kind(const struct cli_args *args, enum model_kind *out);
+/* The feature set that --features means for a mode. */
+enum feature_set ransap_set(const struct ransap *r, enum model_mode mode);
+/* The rows of all runs that suit the mode; says on stderr what was wrong with the input. 1: none suits (nothing said),
+ * 0, or CLI_ERROR after one line. */
+int ransap_samples(const struct ransap *r, enum model_mode mode, struct samples **out);
+/* "10s", "500ms", "2m", or seconds. false after one line; absent: 0. */
+bool cli_duration(const struct cli_args *args, const char *name, uint64_t *ns);
+/* One line on stderr when lines were dropped. */
+void ransap_report(const struct cli_args *args, const struct dataset_report *report);
+
+#define CLI_OPT_RANSAP {"--ransap", "DIR", "the data set: the folder that holds dataset/"}
+#define CLI_OPT_FEATURES {"--features", "SET", "default, or paper: the five features of the RanSAP papers"}
+#define CLI_OPT_MODE {"--mode", "MODE", "paired: streams with writes and reads; read: reads only; any: both (default)"}
+#define CLI_OPT_SKIP {"--skip", "TIME", "leave out so much of each run's beginning: 10s, 500ms"}
+#define CLI_OPT_ARTEFACTS {"--keep-artefacts", NULL, "do not drop re-reads within a second and rows under 512 bytes"}
+
+#endif
