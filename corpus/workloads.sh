@@ -1,7 +1,7 @@
 # What the guest does; busybox sh sources it. work_NAME is a benign workload, at home in /data/home, with $SEED; what has no
 # such function is a pattern of the emulator. Loops over files end after $SECONDS_MOST.
 
-SECONDS_MOST=40
+SECONDS_MOST=25
 begin() { read -r up _ </proc/uptime; up_end=$((${up%.*} + SECONDS_MOST)); }
 more() { read -r up _ </proc/uptime; [ "${up%.*}" -lt "$up_end" ]; }
 pick() { set -- $1; shift $((SEED % $#)); echo "$1"; } # pick "A B C": one of them, by seed
@@ -13,7 +13,7 @@ work_zip() { zip -qr "$(pick "-1 -6 -9")" /data/home.zip .; }
 work_unzip() { zip -qr1 /data/home.zip letters office accounts; sync; rm -rf letters office accounts; sync; /usr/bin/unzip -qo /data/home.zip; }
 work_7z() { 7zz a -bd -mmt1 -mx=1 /data/home.7z letters accounts office logs >/dev/null; }
 work_targz() { tar -cf - . | gzip -c >/data/home.tgz; }
-work_xzeach() { begin; for f in $(pick "letters accounts logs")/* accounts/*; do more || break; /usr/bin/xz -1 "$f"; done; } # each is replaced
+work_xzeach() { begin; for f in $(pick "letters office logs")/* accounts/*; do more || break; /usr/bin/xz -1 "$f"; done; } # each is replaced
 # --- encryption that the user wants
 work_gpg() {
   begin
