@@ -4,6 +4,7 @@
 
 #include "base/hex.h"
 #include "cli/cli.h"
+#include "cli/import_ransap.h"
 #include "sensor/import/logwrites.h"
 #include "sensor/import/snapshot.h"
 
@@ -17,9 +18,16 @@ static const struct cli_option options[] = {
     {"--size", "BYTES", "blklogwrites: size of the disk (default: of the base, else up to the last write)"},
     {"--block-size", "4096|512", "of a store made by this call (default: 4096)"},
     {"--sign", "KEY.pem", "Ed25519 private key that signs the log"},
+    {"-o", "FILE", "ransap: table of features (CSV) to write; - is standard output"},
+    {"--features", "SET", "ransap: paper, default or read (default: default)"},
+    {"--mode", "MODE", "ransap: any, paired (reads and writes) or read (reads only) (default: any)"},
+    {"--keep-artefacts", NULL, "ransap: do not drop rows under 512 bytes and reads repeated within a second"},
+    {"--report", NULL, "ransap: a line a run, also of those with which nothing was wrong"},
     CLI_OPT_REASON,
     {0},
 };
+
+#define RANSAP_ONLY "-o", "--features", "--mode", "--keep-artefacts", "--report"
 
 /* Options that belong to the other noun are refused, not ignored. */
 static bool only_for(const struct cli_args *args, const char *noun, const char *const *names)
@@ -86,7 +94,7 @@ static void print_json(const char *noun, const char *file, const char *space, co
 
 static int import_snapshot(const struct cli_args *args, const char *path)
 {
-    static const char *const others[] = {"--start", "--base", "--size", NULL};
+    static const char *const others[] = {"--start", "--base", "--size", RANSAP_ONLY, NULL};
     struct import_options target;
     struct import_snapshot s;
     struct import_snapshot_result result;
@@ -185,7 +193,7 @@ static void print_log_result(const struct cli_args *args, const struct import_lo
 
 static int import_blklogwrites(const struct cli_args *args, const char *path)
 {
-    static const char *const others[] = {"--at", "--format", NULL};
+    static const char *const others[] = {"--at", "--format", RANSAP_ONLY, NULL};
     struct import_options target;
     struct import_log_options log = {.path = path, .base = cli_value(args, "--base")};
     struct import_log im;
@@ -207,20 +215,31 @@ static int import_blklogwrites(const struct cli_args *args, const char *path)
     return code;
 }
 
+static int import_patterns(const struct cli_args *args, const char *dir)
+{
+    static const char *const others[] = {"--space", "--at",         "--format", "--start",  "--base",
+                                         "--size",  "--block-size", "--sign",   "--reason", NULL};
+    return only_for(args, "ransap", others) ? import_ransap(args, dir) : CLI_ERROR;
+}
+
 static int run(int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        int (*run)(const struct cli_args *args, const char *path);
+    } nouns[] = {{"snapshot", import_snapshot}, {"blklogwrites", import_blklogwrites}, {"ransap", import_patterns}};
     struct cli_args args;
-    int code;
     if (!cli_parse(&cmd_import, argc, argv, &args)) return CLI_ERROR;
     const char *noun = args.count > 0 ? args.positional[0] : "";
-    if (args.count > 0 && strcmp(noun, "snapshot") != 0 && strcmp(noun, "blklogwrites") != 0)
-        code = cli_failf(&args, "cannot import '%.40s'; it is 'snapshot IMG' or 'blklogwrites FILE'", noun);
+    size_t i = 0;
+    while (i < sizeof nouns / sizeof *nouns && strcmp(noun, nouns[i].name) != 0) i++;
+    int code;
+    if (args.count > 0 && i == sizeof nouns / sizeof *nouns)
+        code = cli_failf(&args, "cannot import '%.40s'; it is 'snapshot IMG', 'blklogwrites FILE' or 'ransap DIR'", noun);
     else if (args.count != 2)
-        code = cli_failf(&args, "needs what and one file: 'snapshot IMG' or 'blklogwrites FILE'");
-    else if (noun[0] == 's')
-        code = import_snapshot(&args, args.positional[1]);
+        code = cli_failf(&args, "needs what and one file: 'snapshot IMG', 'blklogwrites FILE' or 'ransap DIR'");
     else
-        code = import_blklogwrites(&args, args.positional[1]);
+        code = nouns[i].run(&args, args.positional[1]);
     cli_args_fini(&args);
     return code;
 }
@@ -228,8 +247,8 @@ static int run(int argc, char **argv)
 const struct cli_command cmd_import = {
     .name = "import",
     .group = "Record",
-    .synopsis = "snapshot IMG --at TIME | blklogwrites FILE [OPTION…]",
-    .summary = "take in a disk image or a log of writes made elsewhere",
+    .synopsis = "snapshot IMG --at TIME | blklogwrites FILE | ransap DIR [OPTION…]",
+    .summary = "take in a disk image, a log of writes or access patterns made elsewhere",
     .example = "chronovisor import snapshot disk.qcow2 --at 2026-11-22T10:41:00Z --space disk:vda --store case7",
     .options = options,
     .run = run,

@@ -12,7 +12,7 @@
 
 struct dataset_run {
     char *path;                 /* relative to the data set's folder: "dataset/original/win7-250gb-hdd/Cerber/RUN" */
-    char *condition, *family;   /* "win7-250gb-hdd", "Cerber"; RanSMAP: "i3-gen12/ddr4-2133-16g", "Firefox_Conti" */
+    char *condition, *family;   /* "win7-250gb-hdd", "Cerber"; RanSMAP: "i3-gen12-ddr4-2133-16g", "Firefox_Conti" */
     bool has_reads, has_writes;
     bool ransomware;            /* anything but Zip, AESCrypt, SDelete, Excel, Office, Firefox, Idle, and mixtures of them */
 };

@@ -66,6 +66,8 @@ static int add_run(struct dataset *d, const char *path, bool reads, bool writes,
     run->condition = strndup(condition, (size_t)(family - 1 - condition));
     d->count++; /* whatever was made is freed with the others */
     if (!run->path || !run->family || !run->condition) return no_memory(err);
+    for (char *p = run->condition; *p; p++)
+        if (*p == '/') *p = '-'; /* one name, also of a file */
     run->ransomware = is_ransomware(run->family);
     return 0;
 }

@@ -270,8 +270,8 @@ static void test_find(void)
         const char *path, *condition, *family;
         bool reads, writes, ransomware;
     } want[] = {
-        {"dataset/extra/i3/ddr4/Firefox_Office/a", "i3/ddr4", "Firefox_Office", true, false, false},
-        {"dataset/extra/i3/ddr4/Firefox_Office_REvil/a", "i3/ddr4", "Firefox_Office_REvil", true, false, true},
+        {"dataset/extra/i3/ddr4/Firefox_Office/a", "i3-ddr4", "Firefox_Office", true, false, false},
+        {"dataset/extra/i3/ddr4/Firefox_Office_REvil/a", "i3-ddr4", "Firefox_Office_REvil", true, false, true},
         {"dataset/extra/win7/AESCrypt-w10dirs/a", "win7", "AESCrypt-w10dirs", true, false, false},
         {"dataset/extra/win7/Zipper/a", "win7", "Zipper", true, false, true},
         {"dataset/original/win7/Zip/Zip-1", "win7", "Zip", false, true, false},
