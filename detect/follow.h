@@ -1,7 +1,7 @@
 /* A store's log as accesses: a recording that is over, or one that is being made.
  *
  * Reads are split into pieces of at most a block, as changes are in the log. What a change replaced is known when the log
- * said so lately: BASELINE, FOUND and earlier changes go into a bounded table of entropies (FOLLOW_TABLE_BYTES a space).
+ * said so lately: BASELINE, FOUND and earlier changes go into a bounded map (content_map.h), one a space.
  * Changes that Chronovisor made itself (rewind) are no accesses. */
 #ifndef CHV_DETECT_FOLLOW_H
 #define CHV_DETECT_FOLLOW_H
@@ -10,7 +10,6 @@
 #include "detect/access.h"
 
 #define FOLLOW_SPACES_MAX 64u
-#define FOLLOW_TABLE_BYTES (2u << 20)
 
 struct follow;
 
@@ -21,7 +20,7 @@ typedef int follow_fn(void *arg, const struct chv_event *e, const struct access 
 /* Follow `space` (0: all of them) from first_seq on. The store outlives it. ENOMEM. */
 int follow_open(struct chv_store *store, uint16_t space, uint64_t first_seq, struct follow **out, struct chv_err *err);
 /* Pass on what the store's snapshot holds up to last_seq and was not passed yet; to go on, refresh the store and call
- * again. E2BIG: more than FOLLOW_SPACES_MAX spaces. After an error or a stop only follow_close makes sense. */
+ * again. E2BIG: more than FOLLOW_SPACES_MAX spaces. After a stop the next call goes on behind the event. */
 int follow_step(struct follow *f, uint64_t last_seq, follow_fn *fn, void *arg, struct chv_err *err);
 /* The last event passed on; first_seq - 1 before there was one. */
 uint64_t follow_seq(const struct follow *f);

@@ -95,9 +95,10 @@ static void test_hostile(void)
     static struct seen s;
     struct chv_err err;
     world_init(&w, 4096, 1 << 20, CHV_REST_SOURCE, 6);
-    append_read(&w, CHV_LBA_MAX - 8, 8, 0);
+    append_read(&w, CHV_LBA_MAX - 8, 8, 0); /* passed over */
+    append_read(&w, 1000, 9, 0);
     follow_all(&w, &s);
-    CHECK(s.count == 2);
+    CHECK(s.count == 2 && s.a[0].lba == 1000);
     struct chv_store *store;
     struct follow *f;
     CHECK_OK(chv_store_open(w.store_dir, &store, &err), err);
