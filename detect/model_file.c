@@ -209,7 +209,7 @@ static int read_part(const json_t *part, const uint8_t *payload, size_t bytes, s
     if (!reads && (!mode || strcmp(mode, "paired") != 0)) return chv_err_set(err, EBADMSG, "its mode is neither 'paired' nor 'read'");
     const json_t *place = json_object_get(part, "payload");
     json_int_t offset = json_integer_value(json_object_get(place, "offset")), size = json_integer_value(json_object_get(place, "bytes"));
-    if (offset < 0 || size <= 0 || (uint64_t)offset > bytes || (uint64_t)size > bytes - (uint64_t)offset)
+    if (!json_is_integer(json_object_get(place, "offset")) || offset < 0 || size <= 0 || (uint64_t)offset > bytes || (uint64_t)size > bytes - (uint64_t)offset)
         return chv_err_set(err, EBADMSG, "its payload lies outside the file");
     struct model *m = calloc(1, sizeof *m);
     if (!m) return chv_err_set(err, ENOMEM, "out of memory");

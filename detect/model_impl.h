@@ -113,6 +113,11 @@ int model_encode(const struct model *m, uint8_t **data, size_t *bytes);
 int train_forest(struct model *m, const struct model_table *t, uint64_t seed, struct chv_err *err);
 int train_svm(struct model *m, const struct model_table *t, uint64_t seed, struct chv_err *err);
 int train_knn(struct model *m, const struct model_table *t, uint64_t seed, struct chv_err *err);
+/* A library's trained model as ours; also for tests, which compare the two. m has its columns and classes; the booster is
+ * multinomial with a base score for all classes alike, the SVM's labels are 0, 1, 2, … in order. */
+int forest_take_booster(struct model *m, void *booster, struct chv_err *err);
+struct svm_model;
+bool svm_take_model(struct model *m, const struct svm_model *lib);
 /* Rows for a kind that cannot take all: at most `most`, evenly from every run. malloc'd indexes in order; *count of them. */
 size_t *train_choose(const struct model_table *t, size_t most, size_t *count);
 

@@ -170,6 +170,12 @@ static int take_trees(struct growing *g, BoosterHandle b, int only, size_t class
     return good ? 0 : chv_err_set(err, EINVAL, "XGBoost's trees cannot be taken over: too many, or of another layout than expected");
 }
 
+int forest_take_booster(struct model *m, void *booster, struct chv_err *err)
+{
+    struct growing g = {.forest = &m->forest};
+    return take_trees(&g, booster, -1, m->classes, m->columns, err);
+}
+
 static int boost(struct growing *g, const struct model *m, DMatrixHandle d, int only, uint64_t seed, struct chv_err *err)
 {
     BoosterHandle b = NULL;

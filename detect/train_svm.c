@@ -54,7 +54,7 @@ static bool problem_init(struct problem *p, const struct model *m, const struct 
     return good;
 }
 
-static bool take_over(struct model *m, const struct svm_model *lib)
+bool svm_take_model(struct model *m, const struct svm_model *lib)
 {
     struct svm *s = &m->svm;
     size_t k = m->classes, pairs = k * (k - 1) / 2, l = (size_t)lib->l;
@@ -63,6 +63,7 @@ static bool take_over(struct model *m, const struct svm_model *lib)
     s->coefficient = calloc((k - 1) * l, sizeof *s->coefficient);
     s->vector = calloc(l * m->columns, sizeof *s->vector);
     if (!s->first || !s->rho || !s->coefficient || !s->vector) return false;
+    s->gamma = lib->param.gamma;
     s->vectors = (uint32_t)l;
     s->classes = (uint32_t)k;
     s->prob_a = s->rho + pairs;
@@ -94,9 +95,8 @@ int train_svm(struct model *m, const struct model_table *t, uint64_t seed, struc
             r = chv_err_set(err, EINVAL, "LIBSVM cannot learn from this: %.200s", fault ? fault : "no model");
         else if ((size_t)lib->nr_class != m->classes || !lib->probA || !lib->probB)
             r = chv_err_set(err, EINVAL, "LIBSVM cannot learn from this: %d of %zu classes have rows among those chosen", lib->nr_class, m->classes);
-        else if (!take_over(m, lib))
+        else if (!svm_take_model(m, lib))
             r = chv_err_set(err, ENOMEM, "out of memory");
-        m->svm.gamma = parameter.gamma;
         if (lib) svm_free_and_destroy_model(&lib);
     }
     problem_fini(&p);

@@ -1,0 +1,117 @@
+# train, score, evaluate, features, models: as a person uses them, on a small made-up data set and with wrong input.
+source "$CHV_SOURCE/tests/functions.sh"
+requires python3
+python3 - <<'PY'
+# three programs with their own habits: encrypting in place, archiving, idling
+import math, os, random
+random.seed(1)
+def rows(kind, seconds):
+    reads, writes, lba = [], [], random.randrange(1 << 20) * 64
+    for s in range(seconds):
+        t = 0
+        for _ in range(60):
+            t += random.randrange(1, 1 << 23)
+            if kind == "WannaCry":
+                lba += 8 * random.randrange(1, 4000)
+                reads.append((s, t, lba, 4096)); writes.append((s, t + 5000, lba, 4096, 0.99))
+            elif kind == "Zip":
+                lba += 8
+                reads.append((s, t, lba, 4096)); writes.append((s, t + 9000, 5000000 + lba // 16 * 8, 4096, 0.98))
+            else:
+                reads.append((s, t, 800 * random.randrange(9999), 4096)); writes.append((s, t + 5000, 8 * random.randrange(99), 4096, 0.2))
+    return sorted(reads), sorted(writes)
+for kind in ("WannaCry", "Zip", "Excel"):
+    for n in range(10):
+        run = f"data/dataset/original/win7-{'a' if n % 2 else 'b'}/{kind}/{kind}-{n}"
+        os.makedirs(run)
+        reads, writes = rows(kind, 15)
+        with open(run + "/ata_read.csv", "w") as f:
+            f.writelines(f"{1600000000 + s},{t},{l},{b}\n" for s, t, l, b in reads)
+        if n < 7:
+            with open(run + "/ata_write.csv", "w") as f:
+                f.writelines(f"{1600000000 + s},{t},{l},{b},{e},0\n" for s, t, l, b, e in writes)
+PY
+for kind in rf svm knn gbt default; do
+  expect_exit 0 chronovisor train --ransap data --model $kind --features default --mode any -o $kind.model
+  expect_exit 0 chronovisor score --model $kind.model --ransap data --csv $kind.csv
+  [[ $(head -n 1 $kind.csv) == run,t_end,score,alarm,fam ]] || fail "the header is $(head -n 1 $kind.csv)"
+  python3 - $kind.csv <<'PY' || fail "$kind (above)"
+import collections, csv, sys
+last, alarms, runs = {}, collections.Counter(), set()
+for row in csv.DictReader(open(sys.argv[1])):
+    run, t = row["run"], float(row["t_end"])
+    assert run.startswith("dataset/original/win7-") and t > last.get(run, 0) and 0 <= float(row["score"]) <= 1, row
+    assert row["fam"] in ("WannaCry", "Zip", "Excel") and row["alarm"] in "01", row
+    last[run] = t
+    runs.add(run)
+    alarms[run] += int(row["alarm"])
+assert len(runs) == 30 and max(alarms.values()) == 1, alarms
+wrong = [r for r in runs if ("WannaCry" in r) != (alarms[r] == 1)]
+assert not wrong, wrong
+PY
+done
+chronovisor train --ransap data --model rf --mode any -o again.model >/dev/null
+chronovisor train --ransap data --model rf --mode any -o again2.model >/dev/null
+cmp again.model again2.model || fail "the same command gave another model"
+chronovisor train --ransap data --model rf --mode any --seed 2 -o other.model >/dev/null
+! cmp -s again.model other.model || fail "another seed gave the same model"
+chronovisor train --ransap data --model svm --features paper --mode read -o paper.model >/dev/null
+chronovisor score --model paper.model --ransap data --csv - >paper.csv
+[[ $(wc -l <paper.csv) -gt 100 ]] || fail "no rows from the paper's features"
+
+expect_exit 0 chronovisor models --json .
+python3 - <<'PY' || fail "models --json"
+import json
+all = [json.loads(line) for line in open("out")]
+assert {m["kind"] for m in all} == {"rf", "svm", "knn", "gbt"}, all
+rf = [m for m in all if m["file"] == "./rf.model"]
+assert [m["mode"] for m in rf] == ["paired", "read"] and rf[0]["runs"] == 21 and rf[1]["runs"] == 30, rf
+assert {c["name"]: c["ransomware"] for c in rf[0]["classes"]} == {"Excel": False, "WannaCry": True, "Zip": False}, rf
+assert rf[0]["command"].startswith("chronovisor train --ransap data --model rf") and len(rf[0]["table_sha256"]) == 64
+PY
+for split in run benign condition; do
+  expect_exit 0 chronovisor evaluate --ransap data --model gbt --features default --split $split --skip 2s --json
+  python3 - $split <<'PY' || fail "evaluate --split $split"
+import json, sys
+paired, read = [json.loads(line) for line in open("out")]
+assert paired["mode"] == "paired" and read["mode"] == "read" and read["split"] == sys.argv[1] and read["skip_seconds"] == 2
+assert read["ransomware_runs"] == 10 and read["benign_runs"] == 20, read
+if sys.argv[1] == "run":
+    assert paired["f1"] > 0.9 and paired["detected"] == 7 and paired["false_alarms"] == 0, paired
+    assert read["roc_auc"] > 0.9 and read["macro_f1"] > 0.8, read
+PY
+done
+expect_exit 0 chronovisor evaluate --ransap data --model rf --features paper --mode read --split family
+grep -q 'could not be judged' out || fail "one family left out of one, and nothing was said"
+expect_exit 0 chronovisor features --ransap data --mode read -o features.csv
+python3 - <<'PY' || fail "features"
+import csv
+rows = list(csv.reader(open("features.csv")))
+assert rows[0][:8] == ["run", "condition", "family", "ransomware", "t_end", "active", "read_bytes", "write_bytes"] and len(rows[0]) > 12
+assert all(len(r) == len(rows[0]) for r in rows) and len({r[0] for r in rows[1:]}) == 30
+assert all(r[7] == "0" for r in rows[1:]), "writes in a table of reads"
+PY
+
+one_line_error chronovisor train
+one_line_error chronovisor train --ransap data
+one_line_error chronovisor train --ransap "$WORK/nowhere" -o x
+one_line_error chronovisor train --ransap data --model tree -o x
+one_line_error chronovisor train --ransap data --features all -o x
+one_line_error chronovisor train --ransap data --mode both -o x
+one_line_error chronovisor train --ransap data --skip 10q -o x
+one_line_error chronovisor train --ransap data --model knn --mode read -o no/such/folder/x
+one_line_error chronovisor score --ransap data --csv x
+one_line_error chronovisor score --ransap data --model rf.model
+one_line_error chronovisor score --ransap data --model rf.csv --csv x
+one_line_error chronovisor score --ransap data --model rf.model --csv /dev/full
+one_line_error chronovisor evaluate --ransap data --split half
+one_line_error chronovisor evaluate --ransap data --decision 1,2
+one_line_error chronovisor models
+one_line_error chronovisor models rf.csv
+head -c 5000 rf.model >cut.model
+one_line_error chronovisor models cut.model
+grep -q 'cut off' err || fail "a cut model: $(cat err)"
+python3 -c 'd = bytearray(open("rf.model", "rb").read()); d[-100] ^= 1; open("flipped.model", "wb").write(d)'
+one_line_error chronovisor score --ransap data --model flipped.model --csv x
+grep -q 'SHA-256' err || fail "a damaged model: $(cat err)"
+[[ ! -e x ]] || fail "a table was left behind by a failure"
