@@ -11,6 +11,7 @@
 
 #include "cli/cli.h"
 #include "cli/nbdkit.h"
+#include "cli/record_detect.h"
 #include "sensor/nbd/session.h"
 
 static const struct cli_option options[] = {
@@ -25,8 +26,11 @@ static const struct cli_option options[] = {
     {"--block-size", "4096|512", "of a store made by this call (default: 4096)"},
     {"--sign", "KEY.pem", "Ed25519 private key that signs the log"},
     {"--resync", NULL, "go on with a disk that changed while nobody recorded: a gap, and what is there now"},
+    RECORD_DETECT_OPTIONS,
     {0},
 };
+
+#define HOLD_THREADS 36
 
 /* The nbdkit command line, and the strings it owns. */
 struct words {
@@ -174,9 +178,12 @@ static bool collect(const struct cli_args *args, int argc, char **argv, struct s
     return true;
 }
 
-/* Of each connection. Handlers seldom block, and more of them than can run hand the connection's lock around. */
-static long thread_count(void)
+/* Of each connection. Handlers seldom block, and more of them than can run hand the connection's lock around. But a held write
+ * keeps one: more than QEMU has requests under way (16), and then some. */
+static long thread_count(const struct cli_args *args)
 {
+    const char *on_alarm = cli_value(args, "--on-alarm");
+    if (on_alarm && strcmp(on_alarm, "hold") == 0) return HOLD_THREADS;
     long cores = sysconf(_SC_NPROCESSORS_ONLN), wanted = 2 * (cores > 0 ? cores : 1) + 1;
     return wanted < 5 ? 5 : wanted > 32 ? 32 : wanted;
 }
@@ -186,7 +193,7 @@ static bool build_words(const struct cli_args *args, const struct session_option
 {
     static const char *const passed[] = {"baseline", "reads", "when-behind", "sign"};
     char option[32];
-    bool good = add(w, "nbdkit") && add(w, "--foreground") && add(w, "--threads=%ld", thread_count()) && add(w, "--unix") &&
+    bool good = add(w, "nbdkit") && add(w, "--foreground") && add(w, "--threads=%ld", thread_count(args)) && add(w, "--unix") &&
                 add(w, "%s", socket) && add(w, "%s", plugin) && add(w, "store=%s", o->store_dir) &&
                 add(w, "socket=%s", socket);
     for (size_t i = 0; good && i < o->disks; i++)
@@ -211,6 +218,8 @@ static int run(int argc, char **argv)
     if (!cli_parse(&cmd_record, argc, argv, &args)) return CLI_ERROR;
     int code = CLI_ERROR;
     if (!collect(&args, argc, argv, &o)) goto out;
+    bool good, detect = record_detect_wanted(&args, &good);
+    if (!good || (detect && !record_detect_check(&args, o.block_bytes ? o.block_bytes : 4096))) goto out;
     if (nbd_plugin_path("sensor/nbd", "chronovisor", plugin, sizeof plugin, &err) < 0 || session_check(&o, &err) < 0) {
         cli_fail(&args, &err);
         goto out;
@@ -231,6 +240,7 @@ static int run(int argc, char **argv)
         goto out;
     }
     print_snippets(&args, &o, socket);
+    if (detect && !record_detect_start(&args, o.store_dir)) goto out;
     execvp("nbdkit", (char *const *)words.word);
     cli_failf(&args, "nbdkit: %s; install it (Debian: nbdkit)", strerror(errno));
 out:
