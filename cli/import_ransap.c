@@ -98,7 +98,7 @@ static void print_run(const struct job *job, const struct dataset_report *r, con
             fprintf(to, "%s: not used: %s\n", run->path, fault);
         else if (r->malformed)
             fprintf(to, "%s: %llu of %llu lines are no rows; first: %s\n", run->path, (unsigned long long)r->malformed,
-                    (unsigned long long)(r->rows + r->malformed), r->first_malformed);
+                    (unsigned long long)r->rows + r->malformed, r->first_malformed);
         else if (cli_flag(job->args, "--report"))
             fprintf(to, "%s: %llu rows, %llu accesses\n", run->path, (unsigned long long)r->rows,
                     (unsigned long long)r->accesses);
@@ -120,7 +120,7 @@ static void print_run(const struct job *job, const struct dataset_report *r, con
 
 static void print_tally(const struct job *job, const struct tally *t)
 {
-    if (t->runs == 0 || job->args->json) return;
+    if (!t->of || job->args->json) return;
     fprintf(report_file(job), "%-24s %-20s %5llu %10llu %10llu %9llu %7llu %9llu %9llu %6llu\n", t->of->condition, t->of->family,
             (unsigned long long)t->runs, (unsigned long long)t->sum.rows, (unsigned long long)t->sum.accesses,
             (unsigned long long)t->sum.unsorted, (unsigned long long)t->sum.small, (unsigned long long)t->sum.rereads,

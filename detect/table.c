@@ -14,7 +14,7 @@ struct table {
     table_read_fn *read;
     void *source;
     struct dataset_report *report;
-    uint64_t line_number, good;
+    uint64_t bytes, line_number, good;
     bool at_end;
     struct table_row *rows; /* of one second, in order */
     size_t count, at, room;
@@ -33,9 +33,7 @@ struct table *table_new(const char *name, bool entropy, table_read_fn *read, voi
     t->read = read;
     t->source = source;
     t->report = report;
-    t->room = 4096;
-    t->rows = malloc(t->room * sizeof *t->rows);
-    if (t->name && t->rows) return t;
+    if (t->name) return t;
     table_free(t);
     return NULL;
 }
@@ -57,6 +55,10 @@ static int read_line(struct table *t, char *line, size_t room, size_t *bytes, st
         if (t->from == t->fill) {
             long n = t->read(t->source, t->buf, sizeof t->buf, err);
             if (n < 0) return (int)n;
+            t->bytes += (uint64_t)n;
+            if (t->bytes > TABLE_BYTES_MAX)
+                return chv_err_set(err, EBADMSG, "%s: more than %llu GiB of text: no table of storage accesses", t->name,
+                                   (unsigned long long)(TABLE_BYTES_MAX >> 30));
             if (n == 0 && *bytes == 0) return 0;
             if (n == 0) break;
             t->from = 0;
@@ -138,10 +140,11 @@ static int keep_row(struct table *t, const struct table_row *row, struct chv_err
         if (t->room >= TABLE_SECOND_MAX)
             return chv_err_set(err, EBADMSG, "%s:%llu: more than %u rows in second %llu: no disk does that", t->name,
                                (unsigned long long)t->line_number, TABLE_SECOND_MAX, (unsigned long long)row->second);
-        struct table_row *grown = realloc(t->rows, 2 * t->room * sizeof *grown);
+        size_t room = t->room ? 2 * t->room : 4096;
+        struct table_row *grown = realloc(t->rows, room * sizeof *grown);
         if (!grown) return chv_err_set(err, ENOMEM, "out of memory");
         t->rows = grown;
-        t->room *= 2;
+        t->room = room;
     }
     t->rows[t->count++] = *row;
     return 0;

@@ -21,6 +21,7 @@
 #define TABLE_LINE_MAX 255           /* bytes; RanSAP's longest have under 100 */
 #define TABLE_SECOND_MAX (1u << 20)  /* rows of one second: 4 GiB/s; the busiest second of RanSAP has 25 thousand */
 #define TABLE_JUMP_MAX 86400u        /* seconds between two rows; runs take minutes */
+#define TABLE_BYTES_MAX (UINT64_C(16) << 30) /* of text; tables have a few million. A small zip file can hold anything. */
 #define TABLE_STRANGE_MAX 100        /* so many lines without one row: it is no such table */
 #define TABLE_TICKS_PER_SECOND (UINT64_C(1) << 30)
 
@@ -42,7 +43,7 @@ struct table;
 /* `name` is what messages call it (copied); `source` and `report` are borrowed. NULL: out of memory. */
 struct table *table_new(const char *name, bool entropy, table_read_fn *read, void *source, struct dataset_report *report);
 void table_free(struct table *t);
-/* 1 with the next row in order of time, 0 at the end, -EBADMSG: no such table, or absurdly many rows of one second. */
+/* 1 with the next row in order of time, 0 at the end, -EBADMSG: no such table, or absurdly much of it. */
 int table_next(struct table *t, struct table_row *row, struct chv_err *err);
 
 #endif
