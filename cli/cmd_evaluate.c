@@ -8,13 +8,14 @@
 
 static const struct cli_option options[] = {
     CLI_OPT_RANSAP,
+    CLI_OPT_CORPUS,
     {"--model", "KIND", "rf, svm, knn, gbt or default (gbt)"},
     CLI_OPT_FEATURES,
     CLI_OPT_MODE,
     {"--split", "HOW", "run: five folds of whole runs (default); family: each ransomware family left out; benign: each benign "
                        "program left out; condition: each condition left out"},
     CLI_OPT_SKIP,
-    {"--decision", "T,D,C", "threshold, drift and cap of the alarm, in place of the models' own"},
+    CLI_OPT_DECISION,
     {"--seed", "N", "for everything that is drawn (default 1)"},
     CLI_OPT_ARTEFACTS,
     {0},
@@ -135,18 +136,6 @@ static int evaluate_mode(const struct job *j, enum model_mode mode)
     return code;
 }
 
-static bool read_decision(const struct cli_args *args, struct decision *d)
-{
-    const char *text = cli_value(args, "--decision");
-    char extra;
-    if (text && (sscanf(text, "%lf,%lf,%lf%c", &d->threshold, &d->drift, &d->cap, &extra) != 3 || !isfinite(d->threshold) ||
-                 !isfinite(d->drift) || !isfinite(d->cap) || d->threshold <= 0 || d->cap <= 0)) {
-        cli_failf(args, "--decision '%.40s' is not THRESHOLD,DRIFT,CAP, as in 8,0.5,2", text);
-        return false;
-    }
-    return true;
-}
-
 static int run(int argc, char **argv)
 {
     struct cli_args args;
@@ -160,7 +149,7 @@ static int run(int argc, char **argv)
                     .decision = cli_value(&args, "--decision") ? &decision : NULL};
     if (found < 0)
         cli_failf(&args, "--split '%.40s' is unknown; choose run, family, benign or condition", split);
-    else if (ransap_kind(&args, &j.kind) && cli_number(&args, "--seed", 1, INT32_MAX, &j.seed) && read_decision(&args, &decision) &&
+    else if (ransap_kind(&args, &j.kind) && cli_number(&args, "--seed", 1, INT32_MAX, &j.seed) && ransap_decision(&args, &decision) &&
              ransap_open(&args, &r)) {
         int paired = r.paired ? evaluate_mode(&j, MODEL_PAIRED) : 1, reads = 1;
         if (paired != CLI_ERROR && r.reads) reads = evaluate_mode(&j, MODEL_READS);

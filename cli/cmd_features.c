@@ -6,6 +6,7 @@
 
 static const struct cli_option options[] = {
     CLI_OPT_RANSAP,
+    CLI_OPT_CORPUS,
     {"-o", "FILE", "the table (CSV) to write; - is standard output"},
     CLI_OPT_FEATURES,
     {"--mode", "MODE", "paired: of runs with writes and reads (default); read: of all, reads only"},

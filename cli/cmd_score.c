@@ -8,6 +8,7 @@
 static const struct cli_option options[] = {
     {"--model", "FILE", "the model file"},
     CLI_OPT_RANSAP,
+    CLI_OPT_CORPUS,
     {"--csv", "OUT", "where the table goes; - is standard output"},
     CLI_OPT_SKIP,
     CLI_OPT_ARTEFACTS,

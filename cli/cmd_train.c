@@ -6,12 +6,14 @@
 
 static const struct cli_option options[] = {
     CLI_OPT_RANSAP,
+    CLI_OPT_CORPUS,
     {"--model", "KIND", "rf, svm, knn, gbt or default (gbt)"},
     CLI_OPT_FEATURES,
     CLI_OPT_MODE,
     {"-o", "FILE", "the model file to write"},
     {"--seed", "N", "for everything that is drawn; the same seed and data give the same model (default 1)"},
     CLI_OPT_SKIP,
+    CLI_OPT_DECISION,
     CLI_OPT_ARTEFACTS,
     {0},
 };
@@ -47,6 +49,11 @@ static int train_part(const struct ransap *r, enum model_mode mode, enum model_k
         code = cli_fail(r->args, &err);
     else if (model_describe(*out, mode, command, NULL) < 0)
         code = cli_failf(r->args, "out of memory");
+    if (code == 0) {
+        struct decision decision = *model_decision(*out);
+        if (!ransap_decision(r->args, &decision)) code = CLI_ERROR;
+        else model_set_decision(*out, &decision);
+    }
     samples_free(s);
     return code;
 }

@@ -1,6 +1,7 @@
 #include "cli/ransap.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,18 @@ bool ransap_kind(const struct cli_args *args, enum model_kind *out)
     return true;
 }
 
+bool ransap_decision(const struct cli_args *args, struct decision *d)
+{
+    const char *text = cli_value(args, "--decision");
+    char extra;
+    if (text && (sscanf(text, "%lf,%lf,%lf%c", &d->threshold, &d->drift, &d->cap, &extra) != 3 || !isfinite(d->threshold) ||
+                 !isfinite(d->drift) || !isfinite(d->cap) || d->threshold <= 0 || d->cap <= 0)) {
+        cli_failf(args, "--decision '%.40s' is not THRESHOLD,DRIFT,CAP, as in 8,0.5,2", text);
+        return false;
+    }
+    return true;
+}
+
 static bool read_options(struct ransap *r)
 {
     const char *features = cli_value(r->args, "--features"), *mode = cli_value(r->args, "--mode");
@@ -61,17 +74,17 @@ bool ransap_open(const struct cli_args *args, struct ransap *out)
 {
     *out = (struct ransap){.args = args};
     struct chv_err err;
-    const char *dir = cli_value(args, "--ransap");
+    const char *dir = cli_value(args, "--ransap"), *corpus = cli_value(args, "--corpus");
     if (args->count > 0) {
         cli_failf(args, "unexpected argument '%.60s'", args->positional[0]);
         return false;
     }
-    if (!dir) {
-        cli_failf(args, "no data set given; add --ransap DIR (the folder that holds dataset/)");
+    if (!dir == !corpus) {
+        cli_failf(args, "give one data set: --ransap DIR (the folder that holds dataset/) or --corpus DIR (that holds manifest.json)");
         return false;
     }
     if (!read_options(out)) return false;
-    if (dataset_open(dir, &out->dataset, &err) < 0) {
+    if ((dir ? dataset_open(dir, &out->dataset, &err) : dataset_open_corpus(corpus, &out->dataset, &err)) < 0) {
         cli_fail(args, &err);
         return false;
     }

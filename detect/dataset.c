@@ -124,6 +124,7 @@ int dataset_read(const struct dataset *d, size_t index, const struct dataset_opt
     rd.side[SIDE_READ].file.fd = rd.side[SIDE_WRITE].file.fd = -1;
     memset(rd.report, 0, sizeof *rd.report);
     if (!run) return chv_err_set(err, EINVAL, "there is no run %zu; there are %zu", index, d->count);
+    if (run->store) return corpus_read(d, run, rd.options, fn, arg, rd.report, err);
     rd.contents = content_map_new(CONTENT_MAP_BITS);
     rd.rereads = reread_new();
     int r = rd.contents && rd.rereads ? 0 : chv_err_set(err, ENOMEM, "out of memory");

@@ -14,12 +14,17 @@ struct dataset_run {
     char *path;                 /* relative to the data set's folder: "dataset/original/win7-250gb-hdd/Cerber/RUN" */
     char *condition, *family;   /* "win7-250gb-hdd", "Cerber"; RanSMAP: "i3-gen12-ddr4-2133-16g", "Firefox_Conti" */
     bool has_reads, has_writes;
+    char *store;                /* a corpus: of the run's evidence, relative to its folder; else NULL */
+    uint64_t begin_ns, finish_ns; /* a corpus: when the program ran, in the events' time */
     bool ransomware;            /* anything but Zip, AESCrypt, SDelete, Excel, Office, Firefox, Idle, and mixtures of them */
 };
 
 struct dataset;
 /* Find the runs below dir (which holds `dataset/`), sorted by path. ENOENT: there are none. */
 int dataset_open(const char *dir, struct dataset **out, struct chv_err *err);
+/* The same for a corpus of our own recordings (corpus/README.md): dir holds manifest.json. Its runs' families are the workloads,
+ * their conditions the file systems; a run begins with its workload. EBADMSG names the line. */
+int dataset_open_corpus(const char *dir, struct dataset **out, struct chv_err *err);
 void dataset_close(struct dataset *d);
 size_t dataset_count(const struct dataset *d);
 const struct dataset_run *dataset_run(const struct dataset *d, size_t index);

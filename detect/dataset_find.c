@@ -154,6 +154,7 @@ void dataset_close(struct dataset *d)
         free(d->runs[i].path);
         free(d->runs[i].condition);
         free(d->runs[i].family);
+        free(d->runs[i].store);
     }
     free(d->runs);
     free(d->dir);

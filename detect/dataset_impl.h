@@ -18,6 +18,10 @@ struct dataset_file {
     char *name;          /* what messages call it */
 };
 
+/* dataset_read of a run with a store. */
+int corpus_read(const struct dataset *d, const struct dataset_run *run, const struct dataset_options *options, dataset_access_fn *fn,
+                void *arg, struct dataset_report *report, struct chv_err *err);
+
 /* Is there a table called `name` ("ata_read") in a run's folder? */
 bool dataset_file_exists(int folder_fd, const char *name);
 /* Open it in the folder of `run`. Only files are opened, nothing that could wait for ever. ENOENT: there is none;

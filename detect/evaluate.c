@@ -32,9 +32,11 @@ struct folds {
 
 static void by_run(const struct samples *s, struct folds *f)
 {
-    size_t seen[MODEL_CLASSES_MAX] = {0};
+    size_t dealt = 0; /* family after family: a family with few runs is in as many folds as it can be */
     f->count = RUN_FOLDS;
-    for (size_t r = 0; r < s->runs; r++) f->of[r] = (uint32_t)(seen[s->run[r].label]++ % RUN_FOLDS);
+    for (uint32_t c = 0; c < s->families; c++)
+        for (size_t r = 0; r < s->runs; r++)
+            if (s->run[r].label == c) f->of[r] = (uint32_t)(dealt++ % RUN_FOLDS);
 }
 
 /* One family of a side at a time; the other side's runs are dealt out to the folds. */
