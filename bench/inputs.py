@@ -62,18 +62,23 @@ def private_copy(bench, image, name):
     return path
 
 
-def synthetic_store(bench, events):
-    """A store of that many WRITE events with made-up hashes (bench/makestore.c), indexed; kept."""
-    path = bench.data(f"store-{events}")
+def synthetic_store(bench, events, packs=False):
+    """A store of that many WRITE events with made-up hashes (bench/makestore.c), indexed; kept. With packs the index
+    also says of every content where it is, as after a recording; what the packs hold is not that content."""
+    path = synthetic_path(bench, events, packs)
     if (path / "made").exists():
         return path
-    core.note(f"making a store of {events} events")
+    core.note(f"making a store of {events} events{' with packs' if packs else ''}")
     core.timed(["rm", "-rf", path])
-    core.timed([core.program("makestore"), path, events])
+    core.timed([core.program("makestore"), path, events, *(["packs"] if packs else [])])
     cost = core.timed([core.program(), "reindex", "--store", path])
     (path / "made").write_text(f"{cost.wall_s} {cost.cpu_s}\n")
     return path
 
 
-def forget_synthetic(bench, events):
-    core.timed(["rm", "-rf", bench.data(f"store-{events}")])
+def synthetic_path(bench, events, packs=False):
+    return bench.data(f"store-{events}{'-packs' if packs else ''}")
+
+
+def forget_synthetic(bench, events, packs=False):
+    core.timed(["rm", "-rf", synthetic_path(bench, events, packs)])

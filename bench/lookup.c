@@ -2,6 +2,7 @@
  * from one thread. Prints one JSON object: look-ups a CPU second (all threads of the process) and a wall second. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "bench/synth.h"
 #include "chronovisor/chronovisor.h"
@@ -128,8 +129,10 @@ int main(int argc, char **argv)
     measure(&j, "single", singly, 2);
     measure(&j, "batch", sorted, 3);
     measure(&j, "counts", counted, 4);
-    printf("\"index_bytes\": %llu, \"unindexed\": %llu}\n", (unsigned long long)info.index_bytes,
-           (unsigned long long)info.unindexed_events);
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    printf("\"index_bytes\": %llu, \"unindexed\": %llu, \"peak_mib\": %ld}\n", (unsigned long long)info.index_bytes,
+           (unsigned long long)info.unindexed_events, used.ru_maxrss / 1024);
     free(j.numbers);
     free(j.hashes);
     chv_store_close(j.store);

@@ -24,6 +24,7 @@ def made_s(path):
 
 def both(bench, events, kind, count=COUNT):
     store, database, pairs = inputs.synthetic_store(bench, events), rocks(bench, events), []
+    core.warm(store, database)
     for _ in range(bench.runs):
         peer = json.loads(core.output([core.program("rocks"), kind, database, events, count]))
         ours = json.loads(core.output([core.program("lookup"), store, events, kind, count]))
@@ -43,6 +44,7 @@ def details(pairs, events, store, database):
             "wall": {"ours": middle(pairs, 0, "single_wall"), "peer": middle(pairs, 1, "single_wall")},
             "index_bytes_per_event": {"ours": middle(pairs, 0, "index_bytes") / events,
                                       "peer": middle(pairs, 1, "index_bytes") / events},
+            "peak_mib": middle(pairs, 0, "peak_mib"),
             "made_s": {"ours_reindex": made_s(store), "peer": made_s(database)}}
 
 
@@ -64,6 +66,7 @@ def growth(bench):
             pairs = both(bench, events, kind, COUNT // 2)
             row[kind] = middle(pairs, 0, "single")
             row[f"{kind}_batch"] = middle(pairs, 0, "batch")
+            row[f"{kind}_peak_mib"] = middle(pairs, 0, "peak_mib")
             row[f"{kind}_rocksdb"] = middle(pairs, 1, "single")
         row["index_bytes_per_event"] = core.tidy(middle(pairs, 0, "index_bytes") / events)
         row["reindex_s"] = core.tidy(made_s(inputs.synthetic_store(bench, events)))

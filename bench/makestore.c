@@ -1,5 +1,6 @@
-/* makestore DIR EVENTS: a store with that many WRITE events of made-up content, as sealed segments
- * written straight from docs/format.md. There are no packs: it answers look-ups, not reads.
+/* makestore DIR EVENTS [packs]: a store with that many WRITE events of made-up content, as sealed segments
+ * written straight from docs/format.md. It answers look-ups, not reads: there are no packs, or, with `packs`, such
+ * as name every content and hold one byte for it, so that the index says of each where it is.
  * `chronovisor reindex` makes its index. */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,8 @@
 #include "bench/synth.h"
 #include "chronovisor/chronovisor.h"
 
-enum { SEGMENT_EVENTS = 1 << 16, HEADER_BYTES = 128, FOOTER_BYTES = 192 };
+enum { SEGMENT_EVENTS = 1 << 16, HEADER_BYTES = 128, FOOTER_BYTES = 192, PACK_HEADER_BYTES = 64, RECORD_BYTES = 40 + 1 };
+#define PACK_BYTES (UINT64_C(256) << 20)
 
 struct maker {
     const char *dir;
@@ -21,6 +23,8 @@ struct maker {
     uint8_t previous[32];
     uint64_t seq, number, segment;
     struct chv_event *events;
+    FILE *pack; /* NULL: no packs, or none begun */
+    uint64_t pack_number, pack_bytes;
 };
 
 static void die(const char *what)
@@ -57,6 +61,40 @@ static struct chv_event *next_event(struct maker *m, size_t at, uint8_t op, uint
     return e;
 }
 
+static void end_pack(struct maker *m)
+{
+    if (m->pack && fclose(m->pack)) die("pack");
+    m->pack = NULL;
+}
+
+static void next_pack(struct maker *m)
+{
+    char path[4096];
+    uint8_t header[PACK_HEADER_BYTES] = "CHVPAK\r\n";
+    end_pack(m);
+    snprintf(path, sizeof path, "%s/packs/%08llu.pack", m->dir, (unsigned long long)++m->pack_number);
+    put(header + 8, 1, 4);
+    put(header + 12, PACK_HEADER_BYTES, 4);
+    memcpy(header + 16, m->uuid, 16);
+    put(header + 32, m->pack_number, 8);
+    m->pack = fopen(path, "wx");
+    if (!m->pack || fwrite(header, sizeof header, 1, m->pack) != 1) die(path);
+    m->pack_bytes = sizeof header;
+}
+
+static void put_content(struct maker *m, const uint8_t hash[32])
+{
+    uint8_t record[RECORD_BYTES] = {0};
+    if (m->pack_number == 0) return;
+    if (m->pack_bytes >= PACK_BYTES) next_pack(m);
+    memcpy(record, hash, 32);
+    put(record + 32, 1, 4);    /* byte stored */
+    put(record + 36, 4096, 2); /* bytes it stands for */
+    record[38] = 1;            /* zstd */
+    if (fwrite(record, sizeof record, 1, m->pack) != 1) die("pack");
+    m->pack_bytes += sizeof record;
+}
+
 static size_t fill(struct maker *m, uint64_t total)
 {
     size_t count = 0;
@@ -74,8 +112,11 @@ static size_t fill(struct maker *m, uint64_t total)
         e->entropy = (uint16_t)synth_mix(~m->number);
         chv_event_set_lba(e, synth_block(m->number) * 8);
         synth_hash(m->number++, e->hash);
+        put_content(m, e->hash);
     }
-    next_event(m, count, CHV_OP_COMMIT, m->events[count - 1].time_ns);
+    struct chv_event *commit = next_event(m, count, CHV_OP_COMMIT, m->events[count - 1].time_ns);
+    commit->sectors = (uint32_t)m->pack_number; /* durable up to here */
+    chv_event_set_lba(commit, m->pack_bytes);
     return count + 1;
 }
 
@@ -128,8 +169,8 @@ static void write_segment(struct maker *m, uint64_t total)
 int main(int argc, char **argv)
 {
     struct chv_err err;
-    if (argc != 3) {
-        fprintf(stderr, "usage: makestore DIR EVENTS\n");
+    if (argc < 3 || argc > 4 || (argc == 4 && strcmp(argv[3], "packs") != 0)) {
+        fprintf(stderr, "usage: makestore DIR EVENTS [packs]\n");
         return 2;
     }
     struct maker m = {.dir = argv[1], .seq = 1, .segment = 1};
@@ -146,8 +187,15 @@ int main(int argc, char **argv)
     snprintf(log, sizeof log, "%s/log", m.dir);
     if (mkdir(log, 0777) && errno != EEXIST)
         die(log);
+    char packs[4096];
+    snprintf(packs, sizeof packs, "%s/packs", m.dir);
+    if (mkdir(packs, 0777) && errno != EEXIST)
+        die(packs);
+    if (argc == 4)
+        next_pack(&m);
     while (m.number < total)
         write_segment(&m, total);
+    end_pack(&m);
     free(m.events);
     return 0;
 }

@@ -355,3 +355,21 @@ uint64_t index_bytes(const struct index *index)
         for (int k = 0; k < RUN_KINDS; k++) bytes += index->groups[i]->runs[k].map_bytes;
     return bytes;
 }
+
+static uint64_t release(const struct index *index, void (*how)(const struct run *))
+{
+    for (size_t i = 0; i < index->count; i++)
+        for (int k = 0; k < RUN_KINDS; k++) how(&index->groups[i]->runs[k]);
+    return run_pages_resident();
+}
+
+void index_let_go(const struct index *index, struct run_pages *pages, uint64_t limit_bytes)
+{
+    uint64_t resident = run_pages_resident();
+    if (resident >= limit_bytes) {
+        atomic_store_explicit(&pages->tight, true, memory_order_relaxed);
+        resident = release(index, run_release_entries);
+        if (resident >= limit_bytes) resident = release(index, run_release_pages);
+    }
+    run_pages_settle(pages, resident, limit_bytes);
+}

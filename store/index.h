@@ -76,4 +76,7 @@ void index_sweep(const struct meta *meta, const struct io *io, const struct inde
 
 uint64_t index_bytes(const struct index *index);
 
+/* With more than limit_bytes of mapped files resident, let the runs' pages go, and read from now on. */
+void index_let_go(const struct index *index, struct run_pages *pages, uint64_t limit_bytes);
+
 #endif

@@ -14,7 +14,7 @@ static void publish(struct chv_recorder *rec, struct index *fresh, struct memtab
     pthread_rwlock_unlock(&rec->mem_lock);
     index_unref(old);
     /* Look-ups touch pages all over the runs; they stay cached, but not in our resident set. */
-    for (size_t i = 0; i < fresh->count; i++) run_release_pages(&fresh->groups[i]->runs[RUN_LOC]);
+    for (size_t i = 0; i < fresh->count; i++) run_release_entries(&fresh->groups[i]->runs[RUN_LOC]);
 }
 
 /* The job's blocks are in the index, or will not be: nobody may look into its table any more. */

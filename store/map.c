@@ -89,6 +89,7 @@ static void walk_level(struct chv_map *map, const struct run *run, unsigned leve
             break;
         }
         map->empty = false;
+        snapshot_touch_runs(map->store, 1);
         run_addr_key(key, map->space.id, level, node, map->seq < RUN_SEQ_MAX ? map->seq + 1 : RUN_SEQ_MAX);
         uint64_t after = gallop(run, k, key), newest = 0, oldest = 0;
         if (after > k) newest = run_addr_seq(run_entry(run, after - 1, 16));

@@ -57,6 +57,8 @@ struct recorder_space {
     uint8_t rest;
 };
 
+#define RECORDER_RESIDENT_BYTES (UINT64_C(192) << 20) /* of mapped files beside the queue, before their pages are let go */
+
 struct chv_recorder {
     struct meta meta;
     const struct io *io;
@@ -105,6 +107,7 @@ struct chv_recorder {
     struct memtable *current;
     struct memtable *_Atomic sealed; /* being indexed, or NULL */
     struct index *index;
+    struct run_pages pages; /* of its mapped files */
 
     pthread_mutex_t index_lock;        /* index jobs, manifest changes */
     pthread_cond_t index_cv;

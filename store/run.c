@@ -11,7 +11,8 @@
 #include "store/run_file.h"
 #include "store/sha.h"
 
-#define DIGEST_BYTES (32u << 20) /* of a run file, resident at a time */
+#define DIGEST_BYTES (32u << 20)  /* of a run file, resident at a time */
+#define FD_BYTES (4u << 20)       /* a file of as much is read, when its pages would not stay; smaller ones are few */
 
 static const size_t widths[RUN_KINDS] = {16, 16, 40};
 
@@ -91,7 +92,7 @@ void run_prefetch_entry(const struct run *run, const uint8_t *key)
     if (!run->buckets || run->bucket_bits == 0) return;
     /* Prefetching cannot fault, but the address is only computed from a directory entry inside the run. */
     uint64_t from = run->buckets[run_get64(key) >> (64 - run->bucket_bits)];
-    if (from < run->count) __builtin_prefetch(run_entry(run, from, widths[run->kind]));
+    if (from < run->count) __builtin_prefetch(run->tags ? run->tags + from : run_entry(run, from, widths[run->kind]));
 }
 
 /* --- in memory ---------------------------------------------------------------------------------- */
@@ -186,7 +187,7 @@ void run_from_memory(struct run *run, enum run_kind kind, uint8_t *entries, uint
 static int check(const struct run_file *h, enum run_kind kind, uint64_t file_bytes, const char *path, struct chv_err *err)
 {
     uint64_t body, directory;
-    bool good = memcmp(h->magic, RUN_MAGIC, 8) == 0 && h->version == RUN_VERSION && h->kind == (uint32_t)kind &&
+    bool good = memcmp(h->magic, RUN_MAGIC, 8) == 0 && (h->version == 1 || h->version == RUN_VERSION) && h->kind == (uint32_t)kind &&
                 h->count <= UINT32_MAX && !__builtin_mul_overflow(h->count, (uint64_t)widths[kind], &body);
     if (good && kind == RUN_ADDR) {
         good = h->stride > 0 && h->stride <= RUN_STRIDE_MAX && h->bucket_bits == 0;
@@ -194,6 +195,7 @@ static int check(const struct run_file *h, enum run_kind kind, uint64_t file_byt
     } else {
         good = good && h->bucket_bits <= RUN_BUCKET_BITS_MAX;
         directory = good && h->bucket_bits ? ((UINT64_C(1) << h->bucket_bits) + 1) * 4 : 0;
+        if (good && h->bucket_bits && h->version > 1) directory += run_tags_bytes(h->count);
     }
     if (!good || file_bytes != RUN_HEADER_BYTES + body + directory)
         return chv_err_set(err, EBADMSG, "%s is damaged; 'chronovisor reindex' makes the index again", path);
@@ -231,8 +233,10 @@ int run_open(struct run *run, enum run_kind kind, const char *path, bool verify,
         map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
         if (map == MAP_FAILED) r = chv_err_set(err, errno, "%s: %s", path, strerror(errno));
     }
-    close(fd);
-    if (r < 0) return r;
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
     *run = (struct run){.kind = kind, .entries = (const uint8_t *)map + RUN_HEADER_BYTES, .count = h.count,
                         .levels = (uint16_t)h.levels, .map = map, .map_bytes = (size_t)st.st_size};
     const uint8_t *directory = run->entries + h.count * widths[kind];
@@ -241,9 +245,14 @@ int run_open(struct run *run, enum run_kind kind, const char *path, bool verify,
         run->stride = h.stride;
         run->fence_count = (h.count + h.stride - 1) / h.stride;
     } else if (h.bucket_bits) {
+        run->tags = h.version > 1 ? directory : NULL;
+        if (run->tags) directory += run_tags_bytes(h.count);
         run->buckets = (const uint32_t *)(const void *)directory;
         run->bucket_bits = h.bucket_bits;
     }
+    if (run->tags && run->map_bytes >= FD_BYTES)
+        run->fd = fd; /* 0 is as good as none */
+    if (run->fd == 0) close(fd);
     if (verify) {
         uint8_t digest[32];
         body_digest(run, digest);
@@ -257,14 +266,10 @@ int run_open(struct run *run, enum run_kind kind, const char *path, bool verify,
 
 void run_close(struct run *run)
 {
+    if (run->fd) close(run->fd);
     if (run->map)
         munmap(run->map, run->map_bytes);
     else
         free((void *)(uintptr_t)run->entries);
     *run = (struct run){.kind = run->kind};
-}
-
-void run_release_pages(const struct run *run)
-{
-    if (run->map) madvise(run->map, run->map_bytes, MADV_DONTNEED);
 }

@@ -15,6 +15,7 @@
 #ifndef CHV_STORE_RUN_H
 #define CHV_STORE_RUN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,12 +34,17 @@ struct run {
     uint16_t levels;            /* ADDR: which levels occur, one bit each */
     const uint32_t *buckets;    /* SIGHT, LOC: first entry by the top bucket_bits of the hash; NULL in memory */
     unsigned bucket_bits;
+    const uint8_t *tags;        /* SIGHT, LOC: hash[RUN_TAG] of each entry; NULL in memory, and in files of version 1 */
+    int fd;                     /* of a large SIGHT or LOC file; 0: none kept */
     const uint8_t *fences;      /* ADDR: every stride-th entry; NULL in memory */
     uint64_t fence_count;
     unsigned stride;
     void *map;                  /* NULL in memory: entries are malloc'd */
     size_t map_bytes;
 };
+
+#define RUN_WIDTH_MAX 40
+#define RUN_TAG 7 /* not of the bytes that choose the bucket */
 
 size_t run_width(enum run_kind kind);
 static inline const uint8_t *run_entry(const struct run *run, uint64_t i, size_t width)
@@ -49,8 +55,20 @@ static inline const uint8_t *run_entry(const struct run *run, uint64_t i, size_t
 /* Index of the first entry whose first key_bytes are >= key. */
 uint64_t run_lower_bound(const struct run *run, const uint8_t *key, size_t key_bytes);
 
-/* The same answer in two steps, so that look-ups in many runs can wait for memory together:
- * where in the directory (prefetched), then where in the entries (prefetched). */
+/* The first entry of a SIGHT or LOC run that begins with these key_bytes (8 to 32): its place in *at, itself in `entry`.
+ * False: there is none. By read: a page fault brings and maps 64 KiB for 16 bytes, which is worth it only where the pages
+ * stay. */
+bool run_find(const struct run *run, const uint8_t *key, size_t key_bytes, bool by_read, uint64_t *at,
+              uint8_t entry[RUN_WIDTH_MAX]);
+void run_copy(const struct run *run, uint64_t i, bool by_read, uint8_t entry[RUN_WIDTH_MAX]);
+/* False: entry i is of another hash. Looks at its tag only. */
+static inline bool run_may_be(const struct run *run, uint64_t i, const uint8_t *hash)
+{
+    return !run->tags || run->tags[i] == hash[RUN_TAG];
+}
+
+/* Part of the answer in two steps, so that look-ups in many runs can wait for memory together:
+ * where in the directory (prefetched), then where in tags or entries (prefetched). */
 void run_prefetch_bucket(const struct run *run, const uint8_t *key);
 void run_prefetch_entry(const struct run *run, const uint8_t *key);
 
@@ -81,8 +99,30 @@ void run_from_memory(struct run *run, enum run_kind kind, uint8_t *entries, uint
 /* Map a run file. EBADMSG when it is damaged (structure; the digest only with `verify`). */
 int run_open(struct run *run, enum run_kind kind, const char *path, bool verify, struct chv_err *err);
 void run_close(struct run *run);
-/* Let go of resident pages of the mapping (they stay in the page cache). */
+/* Let go of resident pages of the mapping (they stay in the page cache): all, or all but directory and tags. */
 void run_release_pages(const struct run *run);
+void run_release_entries(const struct run *run);
+
+/* How much of mapped runs may become resident, counted in look-ups instead of asking the kernel at each. */
+struct run_pages {
+    _Atomic int left;   /* runs that may be looked into before asking again; a lost count does no harm */
+    _Atomic bool tight; /* they did not all fit: from now on entries are read instead */
+};
+/* Looking into `runs` runs: is it time to look at the resident set (run_pages_settle)? */
+static inline bool run_pages_spent(struct run_pages *p, size_t runs)
+{
+    int left = atomic_load_explicit(&p->left, memory_order_relaxed) - (int)runs;
+    atomic_store_explicit(&p->left, left, memory_order_relaxed);
+    return left < 0;
+}
+static inline bool run_pages_tight(const struct run_pages *p)
+{
+    return atomic_load_explicit(&p->tight, memory_order_relaxed);
+}
+/* Bytes of mapped files in this process's resident set; 0 when the kernel does not tell. */
+uint64_t run_pages_resident(void);
+/* So many are resident: how many look-ups until more than limit_bytes may be? */
+void run_pages_settle(struct run_pages *p, uint64_t resident_bytes, uint64_t limit_bytes);
 
 /* Write a run file of exactly `count` entries, given in order. */
 struct run_writer;

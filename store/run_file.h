@@ -5,10 +5,16 @@
 #include <stdint.h>
 
 #define RUN_MAGIC "CHVRUN\r\n"
-#define RUN_VERSION 1u
+#define RUN_VERSION 2u /* 1: without tags */
 #define RUN_HEADER_BYTES 4096u
 #define RUN_BUCKET_BITS_MAX 22u /* 16 MiB of directory at most */
 #define RUN_STRIDE_MAX 4096u
+
+/* Behind the header page: entries, tags (SIGHT and LOC with a directory), directory. Tags are padded to 4 bytes. */
+static inline uint64_t run_tags_bytes(uint64_t count)
+{
+    return (count + 3) / 4 * 4;
+}
 
 struct run_file {
     char magic[8];

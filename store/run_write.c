@@ -113,6 +113,27 @@ int run_writer_add(struct run_writer *w, const uint8_t *entries, uint64_t count,
     return 0;
 }
 
+/* A byte of each entry, from the file: kept meanwhile they would grow with history. */
+static int write_tags(struct run_writer *w, struct chv_err *err)
+{
+    uint8_t *tags = malloc(BUFFER_BYTES / w->width + 4);
+    uint64_t from = RUN_HEADER_BYTES, end = w->offset;
+    int r = tags ? 0 : -ENOMEM;
+    while (r == 0 && from < end) {
+        size_t bytes = end - from < BUFFER_BYTES ? (size_t)(end - from) : BUFFER_BYTES, n = 0;
+        r = io_pread_full(w->fd, w->buffer, bytes, from);
+        for (size_t at = 0; at < bytes; at += w->width) tags[n++] = w->buffer[at + RUN_TAG];
+        from += bytes;
+        while (from == end && n % 4 != 0) tags[n++] = 0;
+        if (r < 0) break;
+        sha256_update(&w->sha, tags, n);
+        r = w->io->pwrite(w->io, w->fd, tags, n, w->offset);
+        w->offset += n;
+    }
+    free(tags);
+    return r < 0 ? fail(w, r, err) : 0;
+}
+
 static int finish(struct run_writer *w, struct chv_err *err)
 {
     int r = drain(w, err);
@@ -125,6 +146,8 @@ static int finish(struct run_writer *w, struct chv_err *err)
     if (w->fences) {
         bytes = (w->added + w->header.stride - 1) / w->header.stride * 16;
     } else if (w->header.bucket_bits) {
+        r = write_tags(w, err);
+        if (r < 0) return r;
         uint64_t buckets = UINT64_C(1) << w->header.bucket_bits;
         while (w->next_bucket <= buckets) w->buckets[w->next_bucket++] = (uint32_t)w->added;
         directory = w->buckets;

@@ -4,21 +4,42 @@
 
 #include "store/version.h"
 
-/* [*from, *to): entries of a SIGHT run whose first 8 bytes are the hash's. */
-static void range(const struct run *run, const uint8_t *hash, uint64_t *from, uint64_t *to)
+enum { HANDFUL = 32 };
+
+/* [from, to): entries of a SIGHT run whose first 8 bytes are the hash's. */
+struct range {
+    uint64_t from, to;
+    uint8_t first[RUN_WIDTH_MAX]; /* the entry at `from` */
+    bool by_read;
+};
+
+static void find_range(const struct chv_store *s, const struct run *run, const uint8_t *hash, struct range *out)
 {
-    *from = *to = run_lower_bound(run, hash, 8);
-    while (*to < run->count && memcmp(run_entry(run, *to, 16), hash, 8) == 0) {
-        if (*to - *from < 32) { /* nearly always a handful */
-            ++*to;
-            continue;
+    uint64_t at;
+    out->from = out->to = 0;
+    out->by_read = run_pages_tight(&s->pages);
+    if (!run_find(run, hash, 8, out->by_read, &at, out->first)) return;
+    out->from = at;
+    for (out->to = out->from + 1; out->to < run->count && run_may_be(run, out->to, hash); out->to++) {
+        uint8_t entry[RUN_WIDTH_MAX];
+        if (out->to - out->from == HANDFUL) { /* nearly always fewer */
+            memcpy(entry, hash, 8);
+            memset(entry + 8, 0xff, 8);
+            out->to = run_lower_bound(run, entry, 16);
+            out->by_read = false; /* one after the other */
+            return;
         }
-        uint8_t key[16];
-        memcpy(key, hash, 8);
-        memset(key + 8, 0xff, 8);
-        *to = run_lower_bound(run, key, 16);
-        break;
+        run_copy(run, out->to, out->by_read, entry);
+        if (memcmp(entry, hash, 8) != 0) return;
     }
+}
+
+static uint64_t seq_of(const struct run *run, const struct range *range, uint64_t k)
+{
+    uint8_t entry[RUN_WIDTH_MAX];
+    if (k == range->from) return run_get64(range->first + 8);
+    run_copy(run, k, range->by_read, entry);
+    return run_get64(entry + 8);
 }
 
 /* Let the memory of every run's answer come at once: one after the other, each would be waited for. */
@@ -37,13 +58,13 @@ int64_t chv_store_sightings(const struct chv_store *s, const uint8_t hash[CHV_HA
     prefetch(s, hash);
     for (size_t i = 0; i < snapshot_run_count(s); i++) {
         struct run_ref ref = snapshot_run(s, RUN_SIGHT, i);
-        uint64_t from, to;
-        range(ref.run, hash, &from, &to);
-        for (uint64_t k = from; k < to; k++) {
+        struct range range;
+        find_range(s, ref.run, hash, &range);
+        for (uint64_t k = range.from; k < range.to; k++) {
             struct chv_event e;
-            int r = chv_store_event(s, run_get64(run_entry(ref.run, k, 16) + 8), &e, err);
-            if (r == -ENOENT || (r == 0 && memcmp(e.hash, hash, 8) != 0))
-                return version_misfit(s, run_get64(run_entry(ref.run, k, 16) + 8), err);
+            uint64_t seq = seq_of(ref.run, &range, k);
+            int r = chv_store_event(s, seq, &e, err);
+            if (r == -ENOENT || (r == 0 && memcmp(e.hash, hash, 8) != 0)) return version_misfit(s, seq, err);
             if (r < 0) return r;
             if (memcmp(e.hash, hash, CHV_HASH_BYTES) != 0) continue; /* agrees in 64 bits only */
             r = fn(arg, &e);
@@ -60,9 +81,9 @@ uint64_t chv_store_sighting_count(const struct chv_store *s, const uint8_t hash[
     snapshot_touch(s);
     prefetch(s, hash);
     for (size_t i = 0; i < snapshot_run_count(s); i++) {
-        uint64_t from, to;
-        range(snapshot_run(s, RUN_SIGHT, i).run, hash, &from, &to);
-        count += to - from;
+        struct range range;
+        find_range(s, snapshot_run(s, RUN_SIGHT, i).run, hash, &range);
+        count += range.to - range.from;
     }
     return count;
 }
@@ -76,12 +97,12 @@ void chv_store_sighting_counts(const struct chv_store *s, const uint8_t (*hashes
     for (size_t i = 0; i < snapshot_run_count(s); i++) {
         const struct run *run = snapshot_run(s, RUN_SIGHT, i).run;
         for (size_t h = 0; h < count; h++) {
-            uint64_t from, to;
-            snapshot_touch(s);
+            struct range range;
+            snapshot_touch_runs(s, 1);
             if (h + 16 < count) run_prefetch_bucket(run, hashes[h + 16]);
             if (h + 8 < count) run_prefetch_entry(run, hashes[h + 8]);
-            range(run, hashes[h], &from, &to);
-            counts[h] += to - from;
+            find_range(s, run, hashes[h], &range);
+            counts[h] += range.to - range.from;
         }
     }
 }

@@ -284,21 +284,6 @@ void chv_store_close(struct chv_store *s)
     free(s);
 }
 
-void snapshot_release(struct chv_store *s)
-{
-    char text[128];
-    unsigned long long size, resident, shared; /* pages; shared: file mappings */
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0) close(fd);
-    if (n <= 0) return;
-    text[n] = 0;
-    if (sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3) return;
-    if (shared * (uint64_t)sysconf(_SC_PAGESIZE) < SNAPSHOT_RESIDENT_BYTES) return;
-    for (size_t i = 0; i < s->index->count; i++)
-        for (int k = 0; k < RUN_KINDS; k++) run_release_pages(&s->index->groups[i]->runs[k]);
-}
-
 /* Has the log moved on only inside the segment we follow? */
 static bool same_shape(const struct chv_store *s)
 {

@@ -38,20 +38,20 @@ struct chv_store {
     size_t space_count;
     uint64_t first_seq, last_seq, first_time_ns, last_time_ns, pruned_before_seq;
     struct pack_set packs;
-    _Atomic unsigned touches;      /* of mapped runs, since the resident set was looked at */
+    struct run_pages pages;
 };
 
 /* Say before a look-up that it will touch mapped runs: now and then, when they fill more memory than a query may
  * (SNAPSHOT_RESIDENT_BYTES), their pages are let go. They stay in the page cache. */
 #define SNAPSHOT_RESIDENT_BYTES (UINT64_C(256) << 20)
-#define SNAPSHOT_TOUCHES 4096u
-void snapshot_release(struct chv_store *s);
+static inline void snapshot_touch_runs(const struct chv_store *s, size_t runs)
+{
+    struct run_pages *pages = &((struct chv_store *)(uintptr_t)s)->pages;
+    if (run_pages_spent(pages, runs)) index_let_go(s->index, pages, SNAPSHOT_RESIDENT_BYTES);
+}
 static inline void snapshot_touch(const struct chv_store *s)
 {
-    _Atomic unsigned *touches = &((struct chv_store *)(uintptr_t)s)->touches;
-    unsigned n = atomic_load_explicit(touches, memory_order_relaxed) + 1; /* a lost count does no harm */
-    atomic_store_explicit(touches, n, memory_order_relaxed);
-    if (n % SNAPSHOT_TOUCHES == 0) snapshot_release((struct chv_store *)(uintptr_t)s);
+    snapshot_touch_runs(s, s->index->count);
 }
 
 /* All runs of a kind, oldest first, with the seqs they cover; at most SNAPSHOT_RUNS. */

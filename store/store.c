@@ -147,10 +147,9 @@ static bool find_loc(const struct chv_store *s, const uint8_t hash[32], pack_loc
     snapshot_touch(s);
     for (size_t i = snapshot_run_count(s); i-- > 0;) {
         const struct run *run = snapshot_run(s, RUN_LOC, i).run;
-        uint64_t at = run_lower_bound(run, hash, 32);
-        if (at >= run->count) continue;
-        const uint8_t *entry = run_entry(run, at, 40);
-        if (memcmp(entry, hash, 32) != 0) continue;
+        uint8_t entry[RUN_WIDTH_MAX];
+        uint64_t at;
+        if (!run_find(run, hash, 32, run_pages_tight(&s->pages), &at, entry)) continue;
         *loc = run_get64(entry + 32);
         return true;
     }

@@ -89,6 +89,7 @@ int verify_packs(struct verify *v, struct chv_err *err)
 }
 
 #define RELEASE_ENTRIES (UINT64_C(1) << 20) /* after so many the mapped pages are let go: memory stays bounded */
+#define VERIFY_RESIDENT_BYTES (UINT64_C(256) << 20)
 
 /* Sorted, and every location inside a pack that is there. */
 static void check_run(struct verify *v, const struct run *run, uint64_t group, const char *name)
@@ -99,6 +100,10 @@ static void check_run(struct verify *v, const struct run *run, uint64_t group, c
         if (i % RELEASE_ENTRIES == 0) run_release_pages(run);
         if (i > 0 && memcmp(run_entry(run, i - 1, width), entry, width) > 0) {
             verify_fault(v, "index/%08" PRIu64 ".%s: not in order; 'chronovisor reindex' makes the index again", group, name);
+            return;
+        }
+        if (run->tags && run->tags[i] != entry[RUN_TAG]) {
+            verify_fault(v, "index/%08" PRIu64 ".%s: tags do not fit; 'chronovisor reindex' makes the index again", group, name);
             return;
         }
         if (run->kind != RUN_LOC) continue;
@@ -114,25 +119,21 @@ static void check_run(struct verify *v, const struct run *run, uint64_t group, c
     run_release_pages(run);
 }
 
-static void release_all(const struct verify *v)
-{
-    for (size_t g = 0; g < v->index->count; g++)
-        for (int k = 0; k < RUN_KINDS; k++) run_release_pages(&v->index->groups[g]->runs[k]);
-}
-
 /* Is content named by the log in the packs? The index knows the packs; the counts tie it to the log. */
 static uint64_t missing_content(struct verify *v, const struct run *sights)
 {
     uint64_t missing = 0;
+    struct run_pages pages = {0};
     for (uint64_t i = 0; i < sights->count; i++) {
         const uint8_t *hash = run_entry(sights, i, 16);
-        if (i % RELEASE_ENTRIES == 0) release_all(v);
+        if (run_pages_spent(&pages, 1 + v->index->count)) index_let_go(v->index, &pages, VERIFY_RESIDENT_BYTES);
         if (i > 0 && memcmp(run_entry(sights, i - 1, 16), hash, 8) == 0) continue;
         bool found = false;
         for (size_t g = v->index->count; !found && g-- > 0;) {
             const struct run *locs = &v->index->groups[g]->runs[RUN_LOC];
-            uint64_t k = run_lower_bound(locs, hash, 8);
-            found = k < locs->count && memcmp(run_entry(locs, k, 40), hash, 8) == 0;
+            uint8_t entry[RUN_WIDTH_MAX];
+            uint64_t at;
+            found = run_find(locs, hash, 8, false, &at, entry); /* in order: what a fault brings is used */
         }
         missing += !found;
     }

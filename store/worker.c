@@ -23,8 +23,9 @@ static bool stored_already(const struct chv_recorder *rec, const uint8_t hash[32
     if (memtable_find(rec->current, hash) || (rec->sealed && memtable_find(rec->sealed, hash))) return true;
     for (size_t i = rec->index->count; i-- > 0;) {
         const struct run *run = &rec->index->groups[i]->runs[RUN_LOC];
-        uint64_t at = run_lower_bound(run, hash, 32);
-        if (at < run->count && memcmp(run_entry(run, at, 40), hash, 32) == 0) return true;
+        uint8_t entry[RUN_WIDTH_MAX];
+        uint64_t at;
+        if (run_find(run, hash, 32, run_pages_tight(&rec->pages), &at, entry)) return true;
     }
     return false;
 }
@@ -96,6 +97,8 @@ static void work(struct worker *w, uint64_t from, uint64_t to, uint64_t used)
         slot->drop = slot->drop || (slot->has_unless && memcmp(slot->hash, slot->extra, 32) == 0);
     }
     pthread_rwlock_rdlock(&rec->mem_lock);
+    if (run_pages_spent(&rec->pages, count * rec->index->count))
+        index_let_go(rec->index, &rec->pages, RECORDER_RESIDENT_BYTES + rec->queue.map_bytes);
     for (uint64_t p = from; p < to; p++) {
         struct slot *slot = queue_slot(&rec->queue, p);
         slot->known = slot->has_data && !slot->drop && stored_already(rec, slot->hash);

@@ -1,5 +1,6 @@
 /* Any bytes as a file of the index of a real small store. Byte 0 picks the file (manifest, sight, addr, loc of the
- * newest group), 16: make count and size of a run fit each other first, 32: and its digest. */
+ * newest group), 16: make count and size of a run fit each other first, 32: and its digest,
+ * 64: as version 1. */
 #include <dirent.h>
 #include <errno.h>
 
@@ -54,7 +55,10 @@ static void repair(uint8_t *p, size_t size, enum run_kind kind, unsigned how)
     } else {
         h.bucket_bits %= 6;
         if (h.bucket_bits) directory = ((1u << h.bucket_bits) + 1) * 4;
-        h.count = body > directory ? (body - directory) / run_width(kind) : 0;
+        if (how & 64) h.version = 1; /* without tags */
+        size_t width = run_width(kind) + (h.bucket_bits && h.version > 1);
+        h.count = body > directory ? (body - directory) / width : 0;
+        while (h.count && width > run_width(kind) && h.count * run_width(kind) + run_tags_bytes(h.count) + directory > body) h.count--;
     }
     if (how & 32) sha256_of(p + RUN_HEADER_BYTES, body, h.digest);
     memcpy(p, &h, sizeof h);
@@ -95,6 +99,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 for (size_t b = 0; b < sizeof key; b++) key[b] = p[(i * 131 + b) % size];
                 if (run.count && i % 2) memcpy(key, run_entry(&run, i % run.count, width), width < 32 ? width : 32);
                 MUST(run_lower_bound(&run, key, kind == RUN_SIGHT ? 8 : kind == RUN_ADDR ? 16 : 32) <= run.count);
+                uint8_t entry[RUN_WIDTH_MAX];
+                uint64_t at;
+                if (kind != RUN_ADDR && run_find(&run, key, kind == RUN_SIGHT ? 8 : 32, i % 4 < 2, &at, entry))
+                    MUST(at < run.count && memcmp(entry, key, 8) == 0);
             }
             run_close(&run);
         }

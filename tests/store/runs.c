@@ -65,6 +65,15 @@ static void check_bounds(const char *dir, enum run_kind kind, uint64_t count, un
         while (want < count && memcmp(entries + want * width, key, key_bytes) < 0) want++;
         CHECK(run_lower_bound(&file, key, key_bytes) == want);
         CHECK(run_lower_bound(&memory, key, key_bytes) == want);
+        if (kind == RUN_ADDR) continue;
+        bool there = want < count && memcmp(entries + want * width, key, key_bytes) == 0;
+        const struct run *both[] = {&file, &memory};
+        for (int k = 0; k < 4; k++) {
+            uint8_t entry[RUN_WIDTH_MAX];
+            uint64_t at;
+            CHECK(run_find(both[k / 2], key, key_bytes, k % 2, &at, entry) == there);
+            if (there) CHECK(at == want && memcmp(entry, entries + want * width, width) == 0);
+        }
     }
     run_close(&file);
     run_close(&memory);
