@@ -63,18 +63,19 @@ static bool read_range(const struct cli_args *args, const struct chv_store *stor
     return r == 0;
 }
 
-static void summary(const struct cli_args *args, const struct detect_options *o, const struct detect_result *r)
+static void summary(const struct detect_options *o, const struct detect_result *r)
 {
     fprintf(stderr, "chronovisor detect: %" PRIu64 " events, %" PRIu64 " alarm%s", r->events, r->alarms,
             r->alarms == 1 ? "" : "s");
     if (o->model) fprintf(stderr, "; %" PRIu64 " seconds judged, highest score %.3f", r->rows, r->highest);
+    if (o->model && model_mode(o->model) == MODEL_PAIRED && (r->reads == 0) != (r->changes == 0))
+        fprintf(stderr, "; the log has no %s, and the model was made for both: it may err", r->reads ? "changes" : "reads");
     if (r->again) fprintf(stderr, "; %" PRIu64 " more hits within a minute of an alarm about the same", r->again);
     if (o->yara_path) fprintf(stderr, "; %" PRIu64 " blocks scanned", r->yara.blocks);
     if (r->yara.timeouts || r->yara.unreadable)
         fprintf(stderr, ", %" PRIu64 " scans took too long, %" PRIu64 " blocks could not be read", r->yara.timeouts,
                 r->yara.unreadable);
     fputc('\n', stderr);
-    (void)args;
 }
 
 static int detect(const struct cli_args *args, struct chv_store *store, struct detect_options *o)
@@ -99,7 +100,7 @@ static int detect(const struct cli_args *args, struct chv_store *store, struct d
     int r = detect_run(store, o, out, &result, &err);
     alarm_out_close(out);
     if (r < 0) return cli_fail(args, &err);
-    summary(args, o, &result);
+    summary(o, &result);
     return o->follow || result.alarms > 0 ? CLI_OK : CLI_NOTHING;
 }
 

@@ -145,6 +145,7 @@ static int on_event(void *arg, const struct chv_event *e, const struct access *a
     const struct detect_options *o = run->options;
     run->result->events++;
     run->last_ns = e->time_ns;
+    if (a) ++*(a->kind == ACCESS_READ ? &run->result->reads : &run->result->changes);
     if (a && o->model) {
         struct watched *w = watched_of(run, e->space);
         if (w) detector_push(w->detector, a);

@@ -27,6 +27,7 @@ struct detect_options {
 
 struct detect_result {
     uint64_t alarms, events, rows, again; /* again: hits that a recent alarm covers */
+    uint64_t reads, changes;              /* pieces of accesses */
     double highest;                       /* score of a row */
     struct yara_counts yara;
 };

@@ -53,6 +53,9 @@ bool record_detect_check(const struct cli_args *args, uint32_t block_bytes)
     int r = 0;
     if (on_alarm && strcmp(on_alarm, "log") != 0 && strcmp(on_alarm, "hold") != 0)
         r = chv_err_set(&err, EINVAL, "--on-alarm '%.40s' is neither log nor hold", on_alarm);
+    const char *reads = cli_value(args, "--reads");
+    if (r == 0 && model_path && reads && strcmp(reads, "off") == 0)
+        r = chv_err_set(&err, EINVAL, "--detect judges what is overwritten after it was read: leave --reads off out");
     if (r == 0 && model_path) r = model_load(model_path, &model, &err);
     if (r == 0 && watch_path) r = watch_list_load(watch_path, block_bytes, &watch, &ignored, &err);
     if (r == 0 && yara_path) r = yara_scan_new(yara_path, block_bytes, no_match, NULL, &yara, &err);

@@ -1,4 +1,4 @@
-"""attack.py SOCKET PHASE…: calm SECONDS | scramble SECONDS FIRST COUNT | write OFFSET FILE | flush
+"""attack.py SOCKET[,EXPORT] PHASE…: calm SECONDS | scramble SECONDS FIRST COUNT | write OFFSET FILE | flush
 
 calm: text one block after the other in the last quarter of the disk. scramble: read a block of [FIRST, FIRST + COUNT)
 and write noise over it, 150 a second; ends early when a write is not answered for 3 s, and says so."""
@@ -10,7 +10,8 @@ import time
 
 from nbd_client import Client
 
-client = Client(sys.argv[1])
+path, _, export = sys.argv[1].partition(",")
+client = Client(path, export.encode())
 words = sys.argv[2:]
 dice = random.Random(3)
 calm_at = client.size // 4 * 3 // 4096

@@ -37,9 +37,21 @@ eval "$BUILD/cli/$to --reason test" >rewind.out || fail "rewind"
 grep -q 'hold of an alarm is released' rewind.out || fail "not released: $(cat rewind.out)"
 cmp -n $((12 * 1048576)) d.img original.img || fail "the files are not back"
 
-# --on-alarm log only says so
-start_record --disk d.img --json --detect m.model
-PYTHONPATH=$SOURCE/tests/sensor python3 "$SOURCE/tests/detect/attack.py" "$SOCKET" scramble 5 100 2000 >attack.out || fail "attack"
+# --on-alarm log only says so; of two disks in one store the one that was attacked
+cp original.img a.img
+cp original.img b.img
+rm -rf st
+one_line_error chronovisor record --store st --disk d.img --detect m.model --reads off
+start_record --disk a=a.img --disk b=b.img --json --detect m.model
+python3 "$SOURCE/tests/detect/attack.py" "$SOCKET,a" calm 5 flush &
+calm=$!
+python3 "$SOURCE/tests/detect/attack.py" "$SOCKET,b" calm 1 scramble 4 100 2000 >attack.out || fail "attack"
+wait "$calm" || fail "calm"
 wait_for 10 grep -q '"alarm":"ransomware"' record.out
 ! grep -q stopped attack.out || fail "held without being asked to"
 stop_record
+[[ $(grep -c '"alarm":"ransomware"' record.out) == 1 ]] || fail "not one alarm: $(cat record.out)"
+grep '"alarm":"ransomware"' record.out | grep -q '"space":"disk:b"' || fail "the wrong disk"
+expect_exit 0 chronovisor detect --store st --model m.model
+grep -q '"space":"disk:b"' out || fail "the wrong disk: $(cat out)"
+expect_exit 1 chronovisor detect --store st --model m.model --space disk:a
