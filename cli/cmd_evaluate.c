@@ -14,6 +14,7 @@ static const struct cli_option options[] = {
     CLI_OPT_MODE,
     {"--split", "HOW", "run: five folds of whole runs (default); family: each ransomware family left out; benign: each benign "
                        "program left out; condition: each condition left out"},
+    CLI_OPT_CLASSES,
     CLI_OPT_SKIP,
     CLI_OPT_DECISION,
     {"--seed", "N", "for everything that is drawn (default 1)"},
@@ -127,6 +128,8 @@ static int evaluate_mode(const struct job *j, enum model_mode mode)
     struct evaluation *e = malloc(sizeof *e);
     if (!e)
         code = cli_failf(j->r->args, "out of memory");
+    else if (!ransap_classes(j->r, s))
+        code = CLI_ERROR;
     else if (evaluate(s, j->kind, j->split, j->seed, j->r->skip_ns, j->decision, progress, e, &err) < 0)
         code = cli_fail(j->r->args, &err);
     cli_progress_end();

@@ -12,6 +12,7 @@ static const struct cli_option options[] = {
     CLI_OPT_MODE,
     {"-o", "FILE", "the model file to write"},
     {"--seed", "N", "for everything that is drawn; the same seed and data give the same model (default 1)"},
+    CLI_OPT_CLASSES,
     CLI_OPT_SKIP,
     CLI_OPT_DECISION,
     CLI_OPT_ARTEFACTS,
@@ -45,7 +46,9 @@ static int train_part(const struct ransap *r, enum model_mode mode, enum model_k
     struct chv_err err;
     int code = ransap_samples(r, mode, &s);
     if (code != 0) return code;
-    if (samples_train(s, NULL, kind, seed, out, &err) < 0)
+    if (!ransap_classes(r, s))
+        code = CLI_ERROR;
+    else if (samples_train(s, NULL, kind, seed, out, &err) < 0)
         code = cli_fail(r->args, &err);
     else if (model_describe(*out, mode, command, NULL) < 0)
         code = cli_failf(r->args, "out of memory");

@@ -127,3 +127,12 @@ int ransap_samples(const struct ransap *r, enum model_mode mode, struct samples 
     ransap_report(r->args, &(*out)->report);
     return 0;
 }
+
+bool ransap_classes(const struct ransap *r, struct samples *s)
+{
+    const char *classes = cli_value(r->args, "--classes");
+    s->two = classes ? strcmp(classes, "two") == 0 : cli_value(r->args, "--corpus") != NULL;
+    if (!classes || s->two || strcmp(classes, "family") == 0) return true;
+    cli_failf(r->args, "--classes '%.40s' is unknown; choose family or two", classes);
+    return false;
+}

@@ -26,6 +26,8 @@ enum feature_set ransap_set(const struct ransap *r, enum model_mode mode);
 int ransap_samples(const struct ransap *r, enum model_mode mode, struct samples **out);
 /* "10s", "500ms", "2m", or seconds. false after one line; absent: 0. */
 bool cli_duration(const struct cli_args *args, const char *name, uint64_t *ns);
+/* --classes, into the samples. false after one line. */
+bool ransap_classes(const struct ransap *r, struct samples *s);
 /* --decision; absent: *d is left alone. false after one line. */
 bool ransap_decision(const struct cli_args *args, struct decision *d);
 /* One line on stderr when lines were dropped. */
@@ -36,6 +38,7 @@ void ransap_report(const struct cli_args *args, const struct dataset_report *rep
 #define CLI_OPT_FEATURES {"--features", "SET", "default, or paper: the five features of the RanSAP papers"}
 #define CLI_OPT_MODE {"--mode", "MODE", "paired: streams with writes and reads; read: reads only; any: both (default)"}
 #define CLI_OPT_DECISION {"--decision", "T,D,C", "threshold, drift and cap of the alarm, in place of the usual ones"}
+#define CLI_OPT_CLASSES {"--classes", "family|two", "learn every family, or just ransomware and not (default: two with --corpus)"}
 #define CLI_OPT_SKIP {"--skip", "TIME", "leave out so much of each run's beginning: 10s, 500ms"}
 #define CLI_OPT_ARTEFACTS {"--keep-artefacts", NULL, "do not drop re-reads within a second and rows under 512 bytes"}
 

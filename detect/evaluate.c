@@ -119,7 +119,7 @@ static int run_fold(const struct samples *s, const struct folds *folds, uint32_t
     if (!m) return code;
     uint32_t family_of[MODEL_CLASSES_MAX] = {0};
     for (size_t c = 0; c < model_class_count(m); c++)
-        while (strcmp(s->family[family_of[c]], model_class_name(m, c)) != 0) family_of[c]++;
+        while (strcmp(samples_class(s, family_of[c]), model_class_name(m, c)) != 0) family_of[c]++; /* of two: any of its side */
     for (size_t r = 0; r < s->runs; r++)
         if (folds->of[r] == fold) judge_run(s, r, m, family_of, decision, j);
     model_free(m);

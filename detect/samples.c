@@ -166,10 +166,15 @@ static void choose_run(struct chosen *c, const struct samples *s, size_t run, ui
     }
 }
 
+const char *samples_class(const struct samples *s, size_t family)
+{
+    return !s->two ? s->family[family] : s->ransomware[family] ? "ransomware" : "benign";
+}
+
 int samples_train(const struct samples *s, const uint8_t *use, enum model_kind kind, uint64_t seed, struct model **out,
                   struct chv_err *err)
 {
-    size_t runs_of[MODEL_CLASSES_MAX] = {0}, active = 0, classes = 0;
+    size_t runs_of[MODEL_CLASSES_MAX] = {0}, families_of[MODEL_CLASSES_MAX] = {0}, active = 0, classes = 0;
     uint32_t label_of[MODEL_CLASSES_MAX] = {0};
     const char *names[MODEL_CLASSES_MAX];
     uint8_t ransomware[MODEL_CLASSES_MAX];
@@ -180,9 +185,12 @@ int samples_train(const struct samples *s, const uint8_t *use, enum model_kind k
     }
     for (size_t f = 0; f < s->families; f++) {
         if (runs_of[f] == 0) continue;
-        names[classes] = s->family[f];
-        ransomware[classes] = s->ransomware[f];
-        label_of[f] = (uint32_t)classes++;
+        const char *name = samples_class(s, f);
+        while (label_of[f] < classes && strcmp(names[label_of[f]], name) != 0) label_of[f]++;
+        families_of[label_of[f]]++;
+        if (label_of[f] < classes) continue;
+        names[classes] = name;
+        ransomware[classes++] = s->ransomware[f];
     }
     struct chosen c = {.x = malloc((active + 1) * s->columns * sizeof *c.x), .weight = malloc((active + 1) * sizeof *c.weight),
                        .label = malloc((active + 1) * sizeof *c.label), .run = malloc((active + 1) * sizeof *c.run)};
@@ -191,7 +199,8 @@ int samples_train(const struct samples *s, const uint8_t *use, enum model_kind k
         size_t n = use && !use[r] ? 0 : active_rows(s, &s->run[r]);
         uint32_t family = s->run[r].label;
         /* on average 1, so that limits on the weight of a leaf mean about as many rows */
-        if (n > 0) choose_run(&c, s, r, label_of[family], (double)active / ((double)classes * (double)runs_of[family] * (double)n));
+        double share = (double)classes * (double)families_of[label_of[family]] * (double)runs_of[family];
+        if (n > 0) choose_run(&c, s, r, label_of[family], (double)active / (share * (double)n));
     }
     struct model_table table = {.set = s->set, .rows = c.rows, .columns = s->columns, .x = c.x, .label = c.label, .run = c.run,
                                 .weight = c.weight, .class_name = names, .class_is_ransomware = ransomware, .classes = classes};

@@ -22,6 +22,7 @@ struct samples_row {
 struct samples {
     enum feature_set set;
     enum model_mode mode;
+    bool two;                 /* learn two classes, benign and ransomware, in place of the families */
     size_t columns, rows, runs, families;
     double *x;                /* rows * columns */
     struct samples_row *row;
@@ -39,8 +40,11 @@ int samples_read(const struct dataset *d, enum feature_set set, enum model_mode 
                  samples_progress_fn *progress, struct samples **out, struct chv_err *err);
 void samples_free(struct samples *s);
 
-/* Learn from the active rows of the runs with use[run] != 0 (NULL: all); every class weighs the same, and so does every run of a
- * class. EINVAL when there are not two classes. */
+/* The class that a family's rows are learned as, by name. */
+const char *samples_class(const struct samples *s, size_t family);
+
+/* Learn from the active rows of the runs with use[run] != 0 (NULL: all); every class weighs the same, in it every family, and in
+ * that every run. EINVAL when there are not two classes. */
 int samples_train(const struct samples *s, const uint8_t *use, enum model_kind kind, uint64_t seed, struct model **out,
                   struct chv_err *err);
 
