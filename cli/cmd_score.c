@@ -21,7 +21,7 @@ struct scoring {
     const struct dataset_run *run;
     struct features *features;
     struct decider decider;
-    uint64_t rows, alarms;
+    uint64_t rows, alarms, broken;
 };
 
 /* RFC 4180: a run's path is from outside. */
@@ -88,9 +88,14 @@ static int score_run(struct scoring *s, const struct ransap *r, const struct mod
     int code = dataset_read(r->dataset, index, &o, take_access, s, &report, &err);
     if (code == 0) features_finish(s->features, take_row, s);
     features_free(s->features);
+    if (ferror(s->out)) return cli_failf(r->args, "%s: write failed", cli_value(r->args, "--csv"));
+    if (code == -EBADMSG) { /* one run's file; the others are as good as before */
+        cli_fail(r->args, &err);
+        s->broken++;
+        return 0;
+    }
     if (!sum->first_malformed[0]) memcpy(sum->first_malformed, report.first_malformed, sizeof sum->first_malformed);
     sum->malformed += report.malformed;
-    if (ferror(s->out)) return cli_failf(r->args, "%s: write failed", cli_value(r->args, "--csv"));
     return code < 0 ? cli_fail(r->args, &err) : 0;
 }
 
@@ -119,7 +124,7 @@ static int score_all(const struct ransap *r, const struct model *m, const char *
     else if (!to_stdout)
         printf("%s: %llu rows of %zu runs, alarms in %llu of them\n", file, (unsigned long long)s.rows, dataset_count(r->dataset),
                (unsigned long long)alarmed);
-    return CLI_OK;
+    return s.broken ? CLI_NOTHING : CLI_OK;
 }
 
 static int run(int argc, char **argv)

@@ -106,7 +106,7 @@ static int read_row(struct table *t, struct table_row *row, struct chv_err *err)
     }
     if (r < 0) return r;
     if (t->good == 0 && t->line_number > 0)
-        return chv_err_set(err, EBADMSG, "%s: no table of storage accesses: line 1 to %llu are no rows; first: %s", t->name,
+        return chv_err_set(err, EBADMSG, "%s: no table of storage accesses: none of its first %llu lines is a row; first: %s", t->name,
                            (unsigned long long)t->line_number, t->report->first_malformed);
     return 0;
 }

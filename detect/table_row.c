@@ -84,7 +84,8 @@ bool table_row_parse(const char *line, size_t bytes, bool entropy, struct table_
     if (memchr(line, 0, bytes)) return no_row(reason, "a NUL byte: this is no text");
     size_t count = split(line, bytes, fields);
     if (count != 6 && (entropy || count != 4)) /* RanSMAP has two columns without meaning in tables of reads */
-        return no_row(reason, "%zu columns%s; there should be %s", count, count == COLUMNS_MAX ? " or more" : "",
+        return no_row(reason, "%zu column%s; there should be %s", count,
+                      count == 1 ? "" : count == COLUMNS_MAX ? "s or more" : "s",
                       entropy ? "6: seconds,ticks,lba,bytes,entropy,-" : "4 or 6: seconds,ticks,lba,bytes[,-,-]");
     *row = (struct table_row){0};
     if (!parse_number(fields[0], "seconds", SECOND_MAX, &row->second, reason) ||

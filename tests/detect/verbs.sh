@@ -115,3 +115,11 @@ python3 -c 'd = bytearray(open("rf.model", "rb").read()); d[-100] ^= 1; open("fl
 one_line_error chronovisor score --ransap data --model flipped.model --csv x
 grep -q 'SHA-256' err || fail "a damaged model: $(cat err)"
 [[ ! -e x ]] || fail "a table was left behind by a failure"
+
+# one run's file is no table: said, and the other runs are scored as before
+mv "data/dataset/original/win7-a/Zip/Zip-1/ata_write.csv" kept.csv
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' >data/dataset/original/win7-a/Zip/Zip-1/ata_write.csv
+expect_exit 1 chronovisor score --model rf.model --ransap data --csv broken.csv
+[[ $(wc -l <err) == 1 && $(cat err) == *"Zip-1/ata_write.csv: no table"* ]] || fail "$(cat err)"
+[[ $(grep -v Zip-1, rf.csv | md5sum) == "$(grep -v Zip-1, broken.csv | md5sum)" ]] || fail "a broken run changed the others"
+mv kept.csv data/dataset/original/win7-a/Zip/Zip-1/ata_write.csv
