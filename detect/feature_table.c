@@ -7,14 +7,20 @@ enum form {
     LOGRATE,  /* lg(1 + num a window) */
     SHARE,    /* num of den; 0 of nothing */
     MEAN,     /* SHARE of a sum of 0..65535 */
-    SIZE,     /* lg of num a den */
+    LEAST,    /* lg(1 + the lesser of num and den): as much of one as of the other */
+    SIZE,     /* lg of num a den; 64, without end, of nothing */
     VARIANCE, /* of addresses of side num, in blocks squared */
     DEVIATION, /* lg of it */
     REGIONS,  /* lg of the 1 MiB regions that side num touched */
     SPREAD,   /* regions a MiB */
 };
 
-enum in { PAPER = 1 << FEATURES_PAPER, FULL = 1 << FEATURES_DEFAULT, READ = 1 << FEATURES_READ, BOTH = FULL | READ };
+enum in {
+    PAPER = 1 << FEATURES_PAPER,
+    FULL = 1 << FEATURES_DEFAULT,
+    READ = 1 << FEATURES_READ,
+    WIDE = 1 << FEATURES_WIDE,
+};
 
 struct feature {
     const char *name;
@@ -25,8 +31,8 @@ struct feature {
 };
 
 #define ON(w, name, form, num, den, sets) {name "_w" #w, form, num, den, W##w, sets}
-#define FEATURE(name, form, num, den, sets)                                                                            \
-    ON(1, name, form, num, den, sets), ON(10, name, form, num, den, sets), ON(30, name, form, num, den, sets)
+#define SLOW(name, form, num, den, sets) ON(10, name, form, num, den, sets), ON(30, name, form, num, den, sets)
+#define ANY(name, form, num, den, sets) ON(1, name, form, num, den, sets), SLOW(name, form, num, den, sets)
 
 /* Models are trained by these names: a changed meaning is a new name. */
 static const struct feature feature[] = {
@@ -36,34 +42,55 @@ static const struct feature feature[] = {
     {"read_lba_variance_w10", VARIANCE, 0, 0, W10, PAPER},
     {"write_entropy_mean_w10", MEAN, COUNT_ENTROPY, COUNT_ENTROPY_KNOWN, W10, PAPER},
 
-    FEATURE("read_lg", LOGRATE, COUNT_BYTES, 0, BOTH),
-    FEATURE("read_run", SIZE, COUNT_BYTES, COUNT_RUNS, BOTH),
-    FEATURE("read_forward", SHARE, COUNT_FORWARD, COUNT_RUNS, BOTH),
-    FEATURE("read_back", SHARE, COUNT_BACK, COUNT_RUNS, BOTH),
-    FEATURE("read_other", SHARE, COUNT_OTHER, COUNT_COMMANDS, BOTH),
-    FEATURE("read_depth0", SHARE, COUNT_DEPTH0, COUNT_PIECES, BOTH),
-    FEATURE("read_depth1", SHARE, COUNT_DEPTH1, COUNT_PIECES, BOTH),
-    FEATURE("read_depth2", SHARE, COUNT_DEPTH2, COUNT_PIECES, BOTH),
-    FEATURE("read_again", SHARE, COUNT_AGAIN, COUNT_PIECES, BOTH),
-    FEATURE("read_spread", SPREAD, 0, COUNT_BYTES, BOTH),
-
-    FEATURE("write_lg", LOGRATE, COUNT_BYTES_W, 0, FULL),
-    FEATURE("write_run", SIZE, COUNT_BYTES_W, COUNT_RUNS_W, FULL),
-    FEATURE("write_again", SHARE, COUNT_AGAIN_W, COUNT_PIECES_W, FULL),
-    FEATURE("write_crossed", SHARE, COUNT_CROSSED_W, COUNT_PIECES_W, FULL),
-    FEATURE("write_crossed_lg", LOGRATE, COUNT_CROSSED_W, 0, FULL),
-    FEATURE("write_quick", SHARE, COUNT_QUICK, COUNT_CROSSED_W, FULL),
-    FEATURE("write_entropy", MEAN, COUNT_ENTROPY, COUNT_ENTROPY_KNOWN, FULL),
-    FEATURE("write_high", SHARE, COUNT_HIGH, COUNT_ENTROPY_KNOWN, FULL),
-    FEATURE("write_plain", SHARE, COUNT_PLAIN, COUNT_ENTROPY_KNOWN, FULL),
-    FEATURE("write_crossed_high", SHARE, COUNT_CROSSED_HIGH, COUNT_CROSSED_KNOWN, FULL),
-    FEATURE("write_spread", SPREAD, 1, COUNT_BYTES_W, FULL),
-    FEATURE("write_of_read", SHARE, COUNT_CROSSED_W, COUNT_PIECES, FULL),
+    /* Monotone: a file encrypted in place is read and overwritten, and what overwrites it looks random; one encrypted
+     * elsewhere is read, as much is written, and then it goes. */
+    ANY("scrambles", LOGRATE, COUNT_SCRAMBLES, 0, FULL | WIDE),
+    ANY("rising", LOGRATE, COUNT_RISING, 0, FULL | WIDE),
+    SLOW("exchanges", LEAST, COUNT_SEALED, COUNT_THROUGH, FULL | WIDE),
+    SLOW("discarded", LEAST, COUNT_SEALED, COUNT_DISCARDS_CROSSED, FULL | WIDE),
+    /* Files small and large gone through to their end; others read one kind, or parts of the other. */
+    SLOW("whole", LEAST, COUNT_SMALL, COUNT_ENDED, READ | WIDE),
+    SLOW("through", LOGRATE, COUNT_THROUGH, 0, READ | WIDE),
+    SLOW("read_run", SIZE, COUNT_BYTES, COUNT_RUNS, FULL | READ | WIDE), /* the one where less is worse */
+    /* Not monotone from here on. */
+    ANY("read_lg", LOGRATE, COUNT_BYTES, 0, WIDE),
+    ON(1, "read_run", SIZE, COUNT_BYTES, COUNT_RUNS, WIDE),
+    SLOW("read_forward", SHARE, COUNT_FORWARD, COUNT_RUNS, WIDE),
+    SLOW("read_back", SHARE, COUNT_BACK, COUNT_RUNS, WIDE),
+    SLOW("read_other", SHARE, COUNT_OTHER, COUNT_COMMANDS, WIDE),
+    SLOW("read_small", SHARE, COUNT_SMALL, COUNT_RUNS, WIDE),
+    SLOW("read_ended", SHARE, COUNT_ENDED, COUNT_RUNS, WIDE),
+    SLOW("read_head", SHARE, COUNT_HEAD, COUNT_RUNS, WIDE),
+    SLOW("read_depth0", SHARE, COUNT_DEPTH0, COUNT_PIECES, WIDE),
+    SLOW("read_depth1", SHARE, COUNT_DEPTH1, COUNT_PIECES, WIDE),
+    SLOW("read_depth2", SHARE, COUNT_DEPTH2, COUNT_PIECES, WIDE),
+    SLOW("read_again", SHARE, COUNT_AGAIN, COUNT_PIECES, WIDE),
+    SLOW("read_deviation", DEVIATION, 0, 0, WIDE),
+    SLOW("read_spread", SPREAD, 0, COUNT_BYTES, WIDE),
+    ANY("write_lg", LOGRATE, COUNT_BYTES_W, 0, WIDE),
+    ANY("write_run", SIZE, COUNT_BYTES_W, COUNT_RUNS_W, WIDE),
+    SLOW("write_depth0", SHARE, COUNT_DEPTH0_W, COUNT_PIECES_W, WIDE),
+    SLOW("write_again", SHARE, COUNT_AGAIN_W, COUNT_PIECES_W, WIDE),
+    ANY("write_crossed", SHARE, COUNT_CROSSED_W, COUNT_PIECES_W, WIDE),
+    SLOW("write_crossed_lg", LOGRATE, COUNT_CROSSED_W, 0, WIDE),
+    SLOW("write_overwrites", LOGRATE, COUNT_OVERWRITES, 0, WIDE),
+    SLOW("write_quick", SHARE, COUNT_QUICK, COUNT_CROSSED_W, WIDE),
+    SLOW("write_delay", SIZE, COUNT_DELAY, COUNT_CROSSED_W, WIDE),
+    ANY("write_entropy", MEAN, COUNT_ENTROPY, COUNT_ENTROPY_KNOWN, WIDE),
+    ANY("write_high", SHARE, COUNT_HIGH, COUNT_ENTROPY_KNOWN, WIDE),
+    SLOW("write_plain", SHARE, COUNT_PLAIN, COUNT_ENTROPY_KNOWN, WIDE),
+    SLOW("write_crossed_high", SHARE, COUNT_CROSSED_HIGH, COUNT_CROSSED_KNOWN, WIDE),
+    SLOW("write_deviation", DEVIATION, 1, 0, WIDE),
+    SLOW("write_spread", SPREAD, 1, COUNT_BYTES_W, WIDE),
+    SLOW("write_regions", REGIONS, 1, 0, WIDE),
+    SLOW("write_novel", SHARE, COUNT_NOVEL, COUNT_DEDUP_KNOWN, WIDE),
+    SLOW("switch", SHARE, COUNT_SWITCH, COUNT_COMMANDS, WIDE),
 };
+#define MONOTONE_SETS (FULL | READ)
 #define FEATURES (sizeof feature / sizeof *feature)
 _Static_assert(FEATURES <= FEATURES_MAX, "a row holds them all");
 
-static const char *const set_name[FEATURE_SETS] = {"paper", "default", "read"};
+static const char *const set_name[FEATURE_SETS] = {"paper", "default", "read", "wide"};
 
 const char *feature_set_name(enum feature_set set)
 {
@@ -95,6 +122,15 @@ const char *features_name(enum feature_set set, size_t index)
     return NULL;
 }
 
+/* The sets are chosen so: what is not monotone is in none of those two. */
+int features_monotone(enum feature_set set, size_t index)
+{
+    const char *name = features_name(set, index);
+
+    if (!name || !(MONOTONE_SETS >> set & 1)) return 0;
+    return strncmp(name, "read_run_", 9) == 0 ? -1 : 1;
+}
+
 /* Logarithm to the base 2 of 1 + v, straight between powers of two: exact in a double up to 2^52, no libm to differ. */
 static double lg(uint64_t v)
 {
@@ -122,7 +158,8 @@ static double value(const struct windows *w, const struct feature *f)
     case LOGRATE: return lg(sum[f->num]);
     case SHARE: return share(sum[f->num], sum[f->den]);
     case MEAN: return share(sum[f->num], sum[f->den]) / 65535;
-    case SIZE: return sum[f->den] ? lg(sum[f->num] / sum[f->den]) : 0;
+    case LEAST: return lg(sum[f->num] < sum[f->den] ? sum[f->num] : sum[f->den]);
+    case SIZE: return sum[f->den] ? lg(sum[f->num] / sum[f->den]) : 64;
     case VARIANCE: return moment_variance(&w->lba[f->window][f->num]);
     case DEVIATION:
         variance = moment_variance(&w->lba[f->window][f->num]);

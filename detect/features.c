@@ -14,6 +14,8 @@
 #define ENTROPY_OLD 58981u   /* 0.9 */
 #define DISCARD_LOOKED 256u  /* blocks of a discard that are looked up: a bound on its cost */
 
+enum { MARK_OVERWRITES = 1, MARK_SCRAMBLES = 2, MARK_SEALED = 4 };
+
 struct features {
     enum feature_set set;
     bool begun;
@@ -82,14 +84,15 @@ static uint32_t region_bit(uint64_t lba)
 /* Where a piece lies: its run, its command, its region. */
 static void account_place(struct features *f, struct tick *t, const struct access *a, unsigned side)
 {
-    uint64_t *count = t->count, depth;
+    uint64_t *count = t->count, depth, command;
     bool first = !(a->flags & ACCESS_CONTINUED);
-    enum stream_kind kind = streams_place(&f->streams[side], a->lba, a->sectors, first, &depth);
+    enum stream_kind kind = streams_place(&f->streams[side], a->lba, a->sectors, first, &depth, &command);
     uint32_t bit = region_bit(a->lba);
 
     count[COUNT_PIECES + side]++;
     count[COUNT_BYTES + side] += (uint64_t)a->sectors * 512;
-    count[COUNT_SHORT + side] += a->sectors < BLOCK_SECTORS;
+    count[COUNT_SMALL + side] += a->sectors < BLOCK_SECTORS && !depth;
+    count[COUNT_ENDED + side] += a->sectors < BLOCK_SECTORS && depth;
     count[COUNT_DEPTH0 + side] += depth < 32;
     count[COUNT_DEPTH1 + side] += depth >= 32 && depth < 256;
     count[COUNT_DEPTH2 + side] += depth >= 256 && depth < 2048;
@@ -98,6 +101,8 @@ static void account_place(struct features *f, struct tick *t, const struct acces
     count[COUNT_BACK + side] += kind == STREAM_BACK;
     if (first) {
         count[COUNT_COMMANDS + side]++;
+        count[COUNT_THROUGH + side] += command == 1;
+        count[COUNT_HEAD + side] += command == 1 && depth <= BLOCK_SECTORS;
         count[COUNT_OTHER + side] += kind == STREAM_OTHER;
         count[COUNT_SWITCH + side] += f->side >= 0 && f->side != (int)side;
         f->side = (int)side;
@@ -117,7 +122,7 @@ static struct recent_age account_past(struct features *f, struct tick *t, const 
     return past;
 }
 
-static void account_content(struct tick *t, const struct access *a, uint32_t read_age)
+static void account_content(struct features *f, struct tick *t, const struct access *a, uint32_t read_age)
 {
     uint64_t *count = t->count, units_a_second = FEATURES_TICK_NS >> RECENT_SHIFT;
 
@@ -125,16 +130,20 @@ static void account_content(struct tick *t, const struct access *a, uint32_t rea
         count[COUNT_QUICK] += read_age <= units_a_second;
         count[COUNT_SLOW] += read_age > 10 * units_a_second;
         count[COUNT_DELAY] += read_age - 1;
+        count[COUNT_OVERWRITES] += (uint64_t)streams_mark(&f->streams[1], MARK_OVERWRITES);
     }
     if (a->flags & ACCESS_ENTROPY) {
         count[COUNT_ENTROPY_KNOWN]++;
         count[COUNT_ENTROPY] += a->entropy;
         count[COUNT_HIGH] += a->entropy > ENTROPY_HIGH;
+        if (a->entropy > ENTROPY_HIGH) count[COUNT_SEALED] += (uint64_t)streams_mark(&f->streams[1], MARK_SEALED);
         count[COUNT_PLAIN] += a->entropy < ENTROPY_PLAIN;
         if (read_age) {
             count[COUNT_CROSSED_KNOWN]++;
             count[COUNT_CROSSED_ENTROPY] += a->entropy;
             count[COUNT_CROSSED_HIGH] += a->entropy > ENTROPY_HIGH;
+            if (a->entropy > ENTROPY_HIGH)
+                count[COUNT_SCRAMBLES] += (uint64_t)streams_mark(&f->streams[1], MARK_SCRAMBLES);
         }
         if (a->flags & ACCESS_OLD_ENTROPY) {
             count[COUNT_OLD_KNOWN]++;
@@ -177,7 +186,7 @@ void features_push(struct features *f, const struct access *a, feature_row_fn *f
     account_place(f, t, a, a->kind == ACCESS_WRITE);
     past = account_past(f, t, a, a->kind == ACCESS_WRITE);
     if (a->kind == ACCESS_WRITE)
-        account_content(t, a, past.read);
+        account_content(f, t, a, past.read);
 }
 
 void features_finish(struct features *f, feature_row_fn *fn, void *arg)

@@ -16,14 +16,18 @@
 #define FEATURES_ACTIVE_BYTES (64u << 10) /* a tick with as much traffic is active */
 #define FEATURES_REACH_TICKS 60u          /* after that much silence a row would be of nothing: none is made */
 
-/* What the features may use. READ: reads only, for streams (or data sets) that have nothing else. */
-enum feature_set { FEATURES_PAPER, FEATURES_DEFAULT, FEATURES_READ, FEATURE_SETS };
+/* PAPER: the five of the RanSAP papers. DEFAULT: few, of what encrypting files must do, for streams of reads and writes.
+ * READ: the same of reads alone, for streams (or data sets) that have nothing else. WIDE: rates and shares of all kinds;
+ * best on programs that were learnt, worst on others. */
+enum feature_set { FEATURES_PAPER, FEATURES_DEFAULT, FEATURES_READ, FEATURES_WIDE, FEATURE_SETS };
 
 /* Names are stable: models are trained by them. NULL for an unknown set or index. */
 const char *feature_set_name(enum feature_set set);
 int feature_set_find(const char *name); /* or -1 */
 size_t features_count(enum feature_set set);
 const char *features_name(enum feature_set set, size_t index);
+/* 1: no model should think a row safer because this is more; -1: because it is less; 0: it may go either way. */
+int features_monotone(enum feature_set set, size_t index);
 
 struct feature_row {
     uint64_t end_ns;                   /* of the tick, in the accesses' time */

@@ -10,7 +10,9 @@
 struct stream {
     uint64_t next_lba; /* where it would go on */
     uint64_t sectors;  /* so long already */
+    uint64_t commands; /* made of so many */
     uint64_t used;     /* when, in commands; 0: free */
+    uint8_t marks;     /* what its user noted of it */
 };
 
 struct streams {
@@ -27,7 +29,12 @@ enum stream_kind {
     STREAM_FAR,     /* a new run elsewhere */
 };
 
-/* Where a piece belongs; `first`: of its command. *depth: sectors of its run before it. */
-enum stream_kind streams_place(struct streams *s, uint64_t lba, uint32_t sectors, int first, uint64_t *depth);
+/* Where a piece belongs; `first`: of its command. *depth: sectors of its run before it. *command: which one of its run it
+ * is of, from 0. */
+enum stream_kind streams_place(struct streams *s, uint64_t lba, uint32_t sectors, int first, uint64_t *depth,
+                               uint64_t *command);
+
+/* Note something of the run that was placed last; true the first time. */
+int streams_mark(struct streams *s, uint8_t mark);
 
 #endif

@@ -17,7 +17,10 @@ enum count {
     COUNT_FORWARD, COUNT_FORWARD_W,     /* of them, a little after the end of a recent run */
     COUNT_BACK, COUNT_BACK_W,           /* a little before */
     COUNT_OTHER, COUNT_OTHER_W,         /* commands that continue a run which others had interrupted */
-    COUNT_SHORT, COUNT_SHORT_W,         /* pieces that are not of whole blocks: the tails of files */
+    COUNT_SMALL, COUNT_SMALL_W,         /* runs that begin with less than a block: files that are no longer, or tails */
+    COUNT_ENDED, COUNT_ENDED_W,         /* runs that come to less than a block: a file was gone through to its end */
+    COUNT_THROUGH, COUNT_THROUGH_W,     /* runs that went on: second commands */
+    COUNT_HEAD, COUNT_HEAD_W,           /* of them, after a first command of one block */
     COUNT_DEPTH0, COUNT_DEPTH0_W,       /* pieces within the first 16 KiB of their run */
     COUNT_DEPTH1, COUNT_DEPTH1_W,       /* up to 128 KiB */
     COUNT_DEPTH2, COUNT_DEPTH2_W,       /* up to 1 MiB; the others are beyond */
@@ -33,6 +36,9 @@ enum count {
     COUNT_PLAIN,                        /* below 0.7 */
     COUNT_CROSSED_KNOWN,                /* writes over a block read within a minute, entropy known */
     COUNT_CROSSED_ENTROPY, COUNT_CROSSED_HIGH,
+    COUNT_OVERWRITES,                   /* runs of writes that overwrite what was read within a minute */
+    COUNT_SEALED,                       /* runs of writes with entropy above 0.97 */
+    COUNT_SCRAMBLES,                    /* both, in one block: a file encrypted in place */
     COUNT_OLD_KNOWN,                    /* changes whose old entropy is known too */
     COUNT_RISING,                       /* of them, from below 0.9 to above 0.97 */
     COUNT_RISE,                         /* sum of new - old + 65535 */
