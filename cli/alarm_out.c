@@ -92,6 +92,18 @@ static void write_ecs(struct alarm_out *o, const json_t *alarm)
     json_decref(doc);
 }
 
+/* Lines of syslog may be cut at 8 KiB: without the names of files, which are the long part. */
+static void write_syslog(const json_t *alarm)
+{
+    json_t *brief = json_copy((json_t *)(uintptr_t)alarm);
+    json_object_del(brief, "files_hit");
+    json_object_del(brief, "files_written");
+    char *text = json_dumps(brief, JSON_COMPACT);
+    if (text) syslog(LOG_ALERT, "%s", text);
+    free(text);
+    json_decref(brief);
+}
+
 void alarm_out_send(struct alarm_out *o, const json_t *alarm)
 {
     char *text = json_dumps(alarm, JSON_COMPACT);
@@ -102,7 +114,7 @@ void alarm_out_send(struct alarm_out *o, const json_t *alarm)
     printf("%s\n", text);
     fflush(stdout);
     if (o->ecs) write_ecs(o, alarm);
-    if (o->options.syslog) syslog(LOG_ALERT, "%.*s", 7000, text);
+    if (o->options.syslog) write_syslog(alarm);
     if (!o->running) {
         free(text);
         return;

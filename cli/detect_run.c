@@ -9,6 +9,7 @@
 #include "base/hex.h"
 #include "cli/alarm.h"
 #include "cli/cli.h"
+#include "store/custody.h"
 #include "store/held.h"
 
 struct run;
@@ -48,8 +49,10 @@ static void raise_alarm(struct run *run, uint16_t space_id, json_t *alarm)
         char *text = json_dumps(alarm, JSON_COMPACT);
         int r = text ? held_place(chv_store_dir(run->store), text, &err) : chv_err_set(&err, ENOMEM, "out of memory");
         free(text);
+        if (r == 0) /* not held before: that somebody held the disks belongs to the evidence */
+            r = custody_append(chv_store_dir(run->store), "hold", "an alarm stopped writes to the recorded disks", "", &err);
         if (r < 0) cli_error_line("detect", err.text);
-        json_object_set_new(alarm, "held", json_boolean(r >= 0));
+        json_object_set_new(alarm, "held", json_boolean(held_is(chv_store_dir(run->store))));
     }
     if (space) alarm_touched(alarm, run->store, space, !run->options->no_files);
     alarm_out_send(run->out, alarm);

@@ -19,6 +19,7 @@ echo "$(cat attack.out) of 3000"
 wait_for 10 grep -q '"alarm":"ransomware"' record.out
 grep '"alarm":"ransomware"' record.out >alarm
 grep -q '"held":true' alarm || fail "not held: $(cat alarm)"
+grep -q '"action":"hold"' st/custody* || fail "no custody of the hold"
 expect_exit 0 chronovisor release --store st --status
 grep -q 'to go back: chronovisor rewind' out || fail "status: $(cat out)"
 nbdcopy "$URI" now.img || fail "no reads while held"
