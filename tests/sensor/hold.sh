@@ -43,6 +43,7 @@ wait "$RECORD" 2>/dev/null || true
 wait_for 10 grep -q 'hung up' waiter.out
 cmp d.img before.img || fail "a held write reached the disk"
 start_record --disk d.img
+rm waiter.out
 python3 waiter.py "$SOCKET" >waiter.out &
 wait_for 10 grep -q sent waiter.out
 sleep 0.3
