@@ -35,7 +35,7 @@ struct run {
     size_t count;
     struct again again[DETECT_AGAIN_MAX];
     size_t next_again;
-    uint64_t last_ns; /* of the last event */
+    uint64_t last_ns, last_seq; /* of the last event */
     bool failed;      /* out of memory */
 };
 
@@ -146,7 +146,8 @@ static int on_event(void *arg, const struct chv_event *e, const struct access *a
 {
     struct run *run = arg;
     const struct detect_options *o = run->options;
-    run->result->events++;
+    run->result->events += e->seq != run->last_seq; /* a read is passed once a piece */
+    run->last_seq = e->seq;
     run->last_ns = e->time_ns;
     if (a) ++*(a->kind == ACCESS_READ ? &run->result->reads : &run->result->changes);
     if (a && o->model) {
