@@ -266,10 +266,9 @@ int index_add(const struct meta *meta, const struct io *io, const struct index *
     return 0;
 }
 
-size_t index_merge_due(const struct index *index, bool all, size_t *first)
+size_t index_merge_due(const struct index *index, size_t *first)
 {
     *first = 0;
-    if (all) return index->count > 1 ? index->count : 0;
     /* Levels fall from old to new; find the newest stretch of MERGE_FAN groups of one level. */
     for (size_t end = index->count; end >= MERGE_FAN; end--) {
         size_t n = 1;

@@ -62,8 +62,8 @@ int index_add(const struct meta *meta, const struct io *io, const struct index *
               uint64_t first_seq, uint64_t last_seq, uint64_t pack, uint64_t pack_bytes, struct index **out,
               struct chv_err *err);
 
-/* The groups [*first, *first + n) that are due to be merged; n is 0 when none are. `all`: into one. */
-size_t index_merge_due(const struct index *index, bool all, size_t *first);
+/* The groups [*first, *first + n) that are due to be merged; n is 0 when none are. */
+size_t index_merge_due(const struct index *index, size_t *first);
 /* Merge them into one group file set (no manifest yet): *out is the new group. */
 int index_merge_groups(const struct meta *meta, const struct io *io, const struct index *index, size_t first, size_t n,
                        uint64_t id, struct index_group **out, struct chv_err *err);

@@ -85,7 +85,7 @@ void *merger_main(void *arg)
     struct chv_recorder *rec = arg;
     pthread_mutex_lock(&rec->index_lock);
     while (!rec->index_stop) {
-        size_t first, n = index_merge_due(rec->index, false, &first);
+        size_t first, n = index_merge_due(rec->index, &first);
         if (n == 0) {
             pthread_cond_wait(&rec->index_cv, &rec->index_lock);
             continue;

@@ -11,6 +11,7 @@
 
 #define GROUP_EVENTS (UINT64_C(1) << 20) /* events sorted together: 100 to 250 MiB */
 #define READ_EVENTS 16384u
+#define MERGE_GROUPS 16u
 
 struct reindex {
     const struct meta *meta;
@@ -89,11 +90,13 @@ out:
 
 static int merge_all(struct reindex *x, struct chv_err *err)
 {
-    size_t first, n;
-    while ((n = index_merge_due(x->index, true, &first)) > 0) {
+    /* Pass by pass over neighbours: merging always the oldest would write the first groups again with each of the others. */
+    for (size_t first = 0, n; x->index->count > 1; first++) {
         struct index_group *merged;
         struct index *fresh;
-        if (n > 16) n = 16; /* open runs at once */
+        n = first < x->index->count ? x->index->count - first : 0;
+        if (n < 2) first = 0, n = x->index->count;
+        if (n > MERGE_GROUPS) n = MERGE_GROUPS;
         int r = index_merge_groups(x->meta, x->io, x->index, first, n, x->index->next_id++, &merged, err);
         if (r == 0) r = index_replace(x->meta, x->io, x->index, merged, &fresh, err);
         if (r < 0) return r;
