@@ -123,7 +123,7 @@ static int evaluate_mode(const struct job *j, enum model_mode mode)
 {
     struct samples *s = NULL;
     struct chv_err err;
-    int code = ransap_samples(j->r, mode, &s);
+    int code = ransap_samples(j->r, mode, true, &s);
     if (code != 0) return code;
     struct evaluation *e = malloc(sizeof *e);
     if (!e)

@@ -41,7 +41,7 @@ static int features(const struct ransap *r, const char *file)
 {
     struct samples *s = NULL;
     bool to_stdout = strcmp(file, "-") == 0;
-    int code = ransap_samples(r, r->paired ? MODEL_PAIRED : MODEL_READS, &s);
+    int code = ransap_samples(r, r->paired ? MODEL_PAIRED : MODEL_READS, false, &s);
     if (code == 1) return cli_failf(r->args, "no run has both reads and writes; try --mode read");
     if (code != 0) return code;
     FILE *out = to_stdout ? stdout : fopen(file, "we");

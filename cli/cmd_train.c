@@ -44,7 +44,7 @@ static int train_part(const struct ransap *r, enum model_mode mode, enum model_k
 {
     struct samples *s = NULL;
     struct chv_err err;
-    int code = ransap_samples(r, mode, &s);
+    int code = ransap_samples(r, mode, true, &s);
     if (code != 0) return code;
     if (!ransap_classes(r, s))
         code = CLI_ERROR;

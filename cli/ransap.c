@@ -116,7 +116,7 @@ void ransap_report(const struct cli_args *args, const struct dataset_report *rep
     cli_error_line(args->command->name, text);
 }
 
-int ransap_samples(const struct ransap *r, enum model_mode mode, struct samples **out)
+int ransap_samples(const struct ransap *r, enum model_mode mode, bool learn, struct samples **out)
 {
     struct chv_err err;
     struct dataset_options options = {.keep_artefacts = r->keep_artefacts, .skip_ns = r->skip_ns};
@@ -125,7 +125,12 @@ int ransap_samples(const struct ransap *r, enum model_mode mode, struct samples 
     if (code == -ENOENT && r->paired && r->reads) return 1; /* of "any" the other kind may do */
     if (code < 0) return cli_fail(r->args, &err);
     ransap_report(r->args, &(*out)->report);
-    return 0;
+    if (!learn) return 0;
+    code = samples_read_also(*out, r->dataset, &options, r->skip_ns ? 0 : RANSAP_ALSO_FROM_NS, progress, &err);
+    cli_progress_end();
+    if (code == 0) return 0;
+    samples_free(*out);
+    return cli_fail(r->args, &err);
 }
 
 bool ransap_classes(const struct ransap *r, struct samples *s)

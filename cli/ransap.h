@@ -21,9 +21,11 @@ void ransap_close(struct ransap *r);
 bool ransap_kind(const struct cli_args *args, enum model_kind *out);
 /* The feature set that --features means for a mode. */
 enum feature_set ransap_set(const struct ransap *r, enum model_mode mode);
-/* The rows of all runs that suit the mode; says on stderr what was wrong with the input. 1: none suits (nothing said),
+#define RANSAP_ALSO_FROM_NS UINT64_C(10000000000)
+/* The rows of all runs that suit the mode; says on stderr what was wrong with the input. To learn from them: also the same runs
+ * from their tenth second on (with --skip: also the whole runs). 1: none suits (nothing said),
  * 0, or CLI_ERROR after one line. */
-int ransap_samples(const struct ransap *r, enum model_mode mode, struct samples **out);
+int ransap_samples(const struct ransap *r, enum model_mode mode, bool learn, struct samples **out);
 /* "10s", "500ms", "2m", or seconds. false after one line; absent: 0. */
 bool cli_duration(const struct cli_args *args, const char *name, uint64_t *ns);
 /* --classes, into the samples. false after one line. */

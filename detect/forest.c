@@ -28,25 +28,37 @@ static const struct forest_node *leaf_of(const struct forest_node *root, const f
     return n;
 }
 
+static void sum_trees(const struct model *m, const float *x, float *sum)
+{
+    const struct forest *f = &m->forest;
+    memset(sum, 0, (m->classes + 1) * sizeof *sum);
+    for (uint32_t t = 0; t < f->trees; t++) sum[f->class_of[t]] += leaf_of(f->node + f->root[t], x)->value;
+}
+
 /* Sums of a class's trees: of a random forest the mean of its leaves (each tree was learned at 1/trees), of boosting the
- * class's margin. */
+ * class's margin. Where there are trees of "ransomware or not" these decide that, and the others only which of either. */
 static void finish(const struct model *m, const float *sum, double *p)
 {
-    double total = 0, most = -INFINITY;
+    double total = 0, bad = 0, most = -INFINITY;
     for (size_t c = 0; c < m->classes; c++) most = sum[c] > most ? (double)sum[c] : most;
     for (size_t c = 0; c < m->classes; c++) {
-        p[c] = m->kind == MODEL_GBT ? exp((double)sum[c] - most) : sum[c] > 0 ? (double)sum[c] : 0;
+        p[c] = m->kind == MODEL_GBT ? exp((double)sum[c] - most) + 1e-9 : sum[c] > 0 ? (double)sum[c] : 0;
         total += p[c];
     }
-    for (size_t c = 0; c < m->classes; c++) p[c] = total > 0 ? p[c] / total : 1.0 / (double)m->classes;
+    for (size_t c = 0; c < m->classes; c++) {
+        p[c] = total > 0 ? p[c] / total : 1.0 / (double)m->classes;
+        if (m->ransomware[c]) bad += p[c];
+    }
+    if (!m->forest.has_head || bad <= 0 || bad >= 1) return;
+    double score = 1 / (1 + exp(-(double)sum[m->classes]));
+    for (size_t c = 0; c < m->classes; c++) p[c] *= m->ransomware[c] ? score / bad : (1 - score) / (1 - bad);
 }
 
 void forest_score(const struct model *m, const double *x, double *probability)
 {
-    const struct forest *f = &m->forest;
-    float row[FEATURES_MAX], sum[MODEL_CLASSES_MAX] = {0};
+    float row[FEATURES_MAX], sum[MODEL_CLASSES_MAX + 1];
     to_float(m, x, row);
-    for (uint32_t t = 0; t < f->trees; t++) sum[f->class_of[t]] += leaf_of(f->node + f->root[t], row)->value;
+    sum_trees(m, row, sum);
     finish(m, sum, probability);
 }
 
@@ -55,10 +67,13 @@ static void slopes(const struct model *m, const double *p, double total, double 
 {
     double bad = 0;
     for (size_t c = 0; c < m->classes; c++) bad += m->ransomware[c] ? p[c] : 0;
+    slope[m->classes] = m->forest.has_head;
     for (size_t c = 0; c < m->classes; c++) {
         double side = m->ransomware[c] ? bad : 1 - bad;
         double share = side > 1e-12 ? p[c] / side : 0;
-        if (m->kind == MODEL_GBT)
+        if (m->forest.has_head)
+            slope[c] = 0;
+        else if (m->kind == MODEL_GBT)
             slope[c] = m->ransomware[c] ? share : -share;
         else
             slope[c] = total > 0 ? (m->ransomware[c] ? 1 - bad : -bad) / total : 0;
@@ -68,11 +83,11 @@ static void slopes(const struct model *m, const double *p, double total, double 
 void forest_explain(const struct model *m, const double *x, double *contribution)
 {
     const struct forest *f = &m->forest;
-    float row[FEATURES_MAX], sum[MODEL_CLASSES_MAX] = {0};
-    double p[MODEL_CLASSES_MAX], slope[MODEL_CLASSES_MAX], total = 0;
+    float row[FEATURES_MAX], sum[MODEL_CLASSES_MAX + 1];
+    double p[MODEL_CLASSES_MAX], slope[MODEL_CLASSES_MAX + 1], total = 0;
     to_float(m, x, row);
     memset(contribution, 0, m->columns * sizeof *contribution);
-    for (uint32_t t = 0; t < f->trees; t++) sum[f->class_of[t]] += leaf_of(f->node + f->root[t], row)->value;
+    sum_trees(m, row, sum);
     for (size_t c = 0; c < m->classes; c++) total += sum[c] > 0 ? (double)sum[c] : 0;
     finish(m, sum, p);
     slopes(m, p, total, slope);
@@ -131,9 +146,10 @@ int forest_decode(struct model *m, struct payload *in, struct chv_err *err)
     for (uint32_t t = 0; t < head[0]; t++) {
         uint32_t tree[2];
         memcpy(tree, trees + (size_t)t * 8, sizeof tree);
-        if (tree[0] >= m->classes || tree[1] == 0 || tree[1] > head[1] - f->root[t])
+        if (tree[0] >= m->classes + (m->kind == MODEL_GBT) || tree[1] == 0 || tree[1] > head[1] - f->root[t])
             return chv_err_set(err, EBADMSG, "tree %u is of no class or larger than all", t);
         f->class_of[t] = (uint16_t)tree[0];
+        f->has_head |= tree[0] == m->classes;
         f->root[t + 1] = f->root[t] + tree[1];
         int r = check_tree(m, f->node + f->root[t], tree[1], t, err);
         if (r < 0) return r;

@@ -23,7 +23,8 @@ _Static_assert(sizeof(struct forest_node) == 16, "the file holds these as they a
 struct forest {
     uint32_t trees;
     uint32_t *root;    /* trees + 1: where each begins in node */
-    uint16_t *class_of;
+    uint16_t *class_of; /* the number of classes itself: log odds of "ransomware or not" (GBT) */
+    bool has_head;      /* there are such */
     struct forest_node *node;
 };
 

@@ -122,9 +122,20 @@ int samples_read(const struct dataset *d, enum feature_set set, enum model_mode 
     return 0;
 }
 
+int samples_read_also(struct samples *s, const struct dataset *d, const struct dataset_options *options, uint64_t skip_ns,
+                      samples_progress_fn *progress, struct chv_err *err)
+{
+    struct dataset_options own = options ? *options : (struct dataset_options){0};
+    own.skip_ns = skip_ns;
+    samples_free(s->also);
+    s->also = NULL;
+    return samples_read(d, s->set, s->mode, &own, progress, &s->also, err);
+}
+
 void samples_free(struct samples *s)
 {
     if (!s) return;
+    samples_free(s->also);
     free(s->x);
     free(s->row);
     free(s->run);
@@ -154,6 +165,11 @@ static size_t active_rows(const struct samples *s, const struct samples_run *run
     return n;
 }
 
+static size_t rows_of(const struct samples *s, size_t run)
+{
+    return active_rows(s, &s->run[run]) + (s->also ? active_rows(s->also, &s->also->run[run]) : 0);
+}
+
 /* Idle rows carry their run's label but say nothing of it: they are left out. */
 static void choose_run(struct chosen *c, const struct samples *s, size_t run, uint32_t label, double weight)
 {
@@ -179,7 +195,7 @@ int samples_train(const struct samples *s, const uint8_t *use, enum model_kind k
     const char *names[MODEL_CLASSES_MAX];
     uint8_t ransomware[MODEL_CLASSES_MAX];
     for (size_t r = 0; r < s->runs; r++) {
-        size_t n = use && !use[r] ? 0 : active_rows(s, &s->run[r]);
+        size_t n = use && !use[r] ? 0 : rows_of(s, r);
         active += n;
         runs_of[s->run[r].label] += n > 0;
     }
@@ -196,11 +212,13 @@ int samples_train(const struct samples *s, const uint8_t *use, enum model_kind k
                        .label = malloc((active + 1) * sizeof *c.label), .run = malloc((active + 1) * sizeof *c.run)};
     int code = c.x && c.weight && c.label && c.run ? 0 : chv_err_set(err, ENOMEM, "out of memory");
     for (size_t r = 0; r < s->runs && code == 0; r++) {
-        size_t n = use && !use[r] ? 0 : active_rows(s, &s->run[r]);
+        size_t n = use && !use[r] ? 0 : rows_of(s, r);
         uint32_t family = s->run[r].label;
         /* on average 1, so that limits on the weight of a leaf mean about as many rows */
         double share = (double)classes * (double)families_of[label_of[family]] * (double)runs_of[family];
-        if (n > 0) choose_run(&c, s, r, label_of[family], (double)active / (share * (double)n));
+        double weight = n > 0 ? (double)active / (share * (double)n) : 0;
+        if (n > 0) choose_run(&c, s, r, label_of[family], weight);
+        if (n > 0 && s->also) choose_run(&c, s->also, r, label_of[family], weight);
     }
     struct model_table table = {.set = s->set, .rows = c.rows, .columns = s->columns, .x = c.x, .label = c.label, .run = c.run,
                                 .weight = c.weight, .class_name = names, .class_is_ransomware = ransomware, .classes = classes};

@@ -30,6 +30,7 @@ struct samples {
     const char *family[MODEL_CLASSES_MAX]; /* sorted; the data set's */
     uint8_t ransomware[MODEL_CLASSES_MAX];
     struct dataset_report report; /* of all runs together */
+    struct samples *also; /* owned, or NULL: the same runs looked at from later on, to learn from as well */
 };
 
 typedef void samples_progress_fn(size_t done, size_t total);
@@ -40,6 +41,9 @@ int samples_read(const struct dataset *d, enum feature_set set, enum model_mode 
                  samples_progress_fn *progress, struct samples **out, struct chv_err *err);
 void samples_free(struct samples *s);
 
+/* The same runs with so much of their beginning left out, to be learned from as well: a model shall not lean on how programs start. */
+int samples_read_also(struct samples *s, const struct dataset *d, const struct dataset_options *options, uint64_t skip_ns,
+                      samples_progress_fn *progress, struct chv_err *err);
 /* The class that a family's rows are learned as, by name. */
 const char *samples_class(const struct samples *s, size_t family);
 

@@ -2,7 +2,11 @@
  *
  * The forest is XGBoost's random-forest mode: one round of many parallel trees, each on a sample of the rows, with a sample of the
  * features at each node; one such forest a class, fitted to "is it this class?" by squared error without regularisation, so
- * that a leaf holds the share of its class among its rows, as in Breiman's. Boosting is multinomial (softprob). */
+ * that a leaf holds the share of its class among its rows, as in Breiman's.
+ *
+ * Boosting is two: few shallow trees tell ransomware from the rest, by those features alone of which more is always worse
+ * (features_monotone), constrained to be so; what such trees learn of programs they know holds for those they do not. Others,
+ * multinomial and over all features, name the family. Where no feature is monotone the latter decide both. */
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -12,8 +16,9 @@
 
 #include "detect/model_impl.h"
 
-#define RF_TREES 100
 #define GBT_ROUNDS 120
+#define HEAD_ROUNDS 60
+enum { ALL_CLASSES = -1, HEAD = -2 }; /* in place of one class */
 
 struct setting {
     const char *name, *value;
@@ -32,6 +37,11 @@ static const struct setting boost_settings[] = {
     {"max_depth", "4"},              {"subsample", "0.7"},  {"min_child_weight", "3"}, {"colsample_bynode", "0.4"},
     {NULL, NULL}};
 
+static const struct setting head_settings[] = {
+    {"objective", "binary:logistic"}, {"base_score", "0.5"}, {"learning_rate", "0.1"},     {"reg_lambda", "5"},
+    {"max_depth", "3"},               {"subsample", "0.7"},  {"min_child_weight", "20"}, {"colsample_bytree", "0.7"},
+    {NULL, NULL}};
+
 static int failed(struct chv_err *err)
 {
     char text[200];
@@ -48,12 +58,27 @@ static bool apply(BoosterHandle b, const struct setting *s)
     return true;
 }
 
-static int make_matrix(const struct model_table *t, DMatrixHandle *out, struct chv_err *err)
+/* Only what is monotone: other columns are made constant, which no tree can split. Both sides weigh the same. */
+static void for_head(const struct model_table *t, float *x, float *weight)
+{
+    double side[2] = {0, 0}, total;
+    for (size_t i = 0; i < t->rows; i++) side[t->class_is_ransomware[t->label[i]] != 0] += (double)weight[i];
+    total = side[0] + side[1];
+    for (size_t i = 0; i < t->rows; i++) {
+        bool bad = t->class_is_ransomware[t->label[i]] != 0;
+        if (side[bad] > 0) weight[i] *= (float)(total / 2 / side[bad]);
+        for (size_t c = 0; c < t->columns; c++)
+            if (features_monotone(t->set, c) == 0) x[i * t->columns + c] = 0;
+    }
+}
+
+static int make_matrix(const struct model_table *t, bool head, DMatrixHandle *out, struct chv_err *err)
 {
     float *x = malloc(t->rows * t->columns * sizeof *x), *weight = malloc(t->rows * sizeof *weight);
     int r = x && weight ? 0 : chv_err_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; r == 0 && i < t->rows * t->columns; i++) x[i] = (float)t->x[i];
     for (size_t i = 0; r == 0 && i < t->rows; i++) weight[i] = t->weight ? (float)t->weight[i] : 1;
+    if (r == 0 && head) for_head(t, x, weight);
     DMatrixHandle d = NULL;
     if (r == 0 && (XGDMatrixCreateFromMat(x, t->rows, t->columns, NAN, &d) != 0 ||
                    XGDMatrixSetFloatInfo(d, "weight", weight, t->rows) != 0)) {
@@ -66,13 +91,16 @@ static int make_matrix(const struct model_table *t, DMatrixHandle *out, struct c
     return r;
 }
 
-/* Labels: of one class against all others (only >= 0), or the class's number. */
+/* Labels: of one class against all others (only >= 0), of ransomware against the rest, or the class's number. */
 static int set_labels(const struct model_table *t, int only, DMatrixHandle d, struct chv_err *err)
 {
     float *label = malloc(t->rows * sizeof *label);
     if (!label) return chv_err_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < t->rows; i++)
-        label[i] = only < 0 ? (float)t->label[i] : t->label[i] == (uint32_t)only ? 1.0f : 0.0f;
+        label[i] = only == ALL_CLASSES                 ? (float)t->label[i]
+                   : only == HEAD                      ? (float)(t->class_is_ransomware[t->label[i]] != 0)
+                   : t->label[i] == (uint32_t)only ? 1.0f
+                                                       : 0.0f;
     int r = XGDMatrixSetFloatInfo(d, "label", label, t->rows) == 0 ? 0 : failed(err);
     free(label);
     return r;
@@ -163,8 +191,8 @@ static int take_trees(struct growing *g, BoosterHandle b, int only, size_t class
     const json_t *trees = json_object_get(model, "trees"), *info = json_object_get(model, "tree_info");
     bool good = json_array_size(trees) > 0;
     for (size_t i = 0; i < json_array_size(trees) && good; i++) {
-        int64_t of = only >= 0 ? only : int_at(info, i);
-        good = of >= 0 && of < (int64_t)classes && add_tree(g, json_array_get(trees, i), (uint16_t)of, columns);
+        int64_t of = only >= 0 ? only : only == HEAD ? (int64_t)classes : int_at(info, i);
+        good = of >= 0 && of <= (int64_t)classes && add_tree(g, json_array_get(trees, i), (uint16_t)of, columns);
     }
     json_decref(root);
     return good ? 0 : chv_err_set(err, EINVAL, "XGBoost's trees cannot be taken over: too many, or of another layout than expected");
@@ -173,38 +201,62 @@ static int take_trees(struct growing *g, BoosterHandle b, int only, size_t class
 int forest_take_booster(struct model *m, void *booster, struct chv_err *err)
 {
     struct growing g = {.forest = &m->forest};
-    return take_trees(&g, booster, -1, m->classes, m->columns, err);
+    return take_trees(&g, booster, ALL_CLASSES, m->classes, m->columns, err);
 }
 
-static int boost(struct growing *g, const struct model *m, DMatrixHandle d, int only, uint64_t seed, struct chv_err *err)
+/* "(1,0,…)": the constraint of each column. */
+static void constraints(const struct model_table *t, char text[4 * FEATURES_MAX])
+{
+    char *at = text;
+    for (size_t c = 0; c < t->columns; c++)
+        at += sprintf(at, "%c%d", c ? ',' : '(', features_monotone(t->set, c) > 0 ? 1 : features_monotone(t->set, c) < 0 ? -1 : 0);
+    strcpy(at, ")");
+}
+
+static int boost(struct growing *g, const struct model *m, const struct model_table *t, DMatrixHandle d, int only, uint64_t seed,
+                 struct chv_err *err)
 {
     BoosterHandle b = NULL;
-    char number[24], classes[24];
+    char number[24], classes[24], signs[4 * FEATURES_MAX];
     snprintf(number, sizeof number, "%u", (unsigned)(seed & INT32_MAX));
     snprintf(classes, sizeof classes, "%zu", m->classes);
+    constraints(t, signs);
+    int r = set_labels(t, only, d, err), rounds = only == ALL_CLASSES ? GBT_ROUNDS : only == HEAD ? HEAD_ROUNDS : 1;
+    if (r < 0) return r;
     if (XGBoosterCreate(&d, 1, &b) != 0) return failed(err);
-    bool good = apply(b, common) && apply(b, only >= 0 ? forest_settings : boost_settings) &&
-                XGBoosterSetParam(b, "seed", number) == 0 && (only >= 0 || XGBoosterSetParam(b, "num_class", classes) == 0);
-    for (int round = 0; good && round < (only >= 0 ? 1 : GBT_ROUNDS); round++) good = XGBoosterUpdateOneIter(b, round, d) == 0;
-    int r = good ? take_trees(g, b, only, m->classes, m->columns, err) : failed(err);
+    bool good = apply(b, common) && apply(b, only == HEAD ? head_settings : only >= 0 ? forest_settings : boost_settings) &&
+                XGBoosterSetParam(b, "seed", number) == 0;
+    if (only == ALL_CLASSES) good = good && XGBoosterSetParam(b, "num_class", classes) == 0;
+    if (only == HEAD) good = good && XGBoosterSetParam(b, "monotone_constraints", signs) == 0;
+    for (int round = 0; good && round < rounds; round++) good = XGBoosterUpdateOneIter(b, round, d) == 0;
+    r = good ? take_trees(g, b, only, m->classes, m->columns, err) : failed(err);
     XGBoosterFree(b);
     return r;
+}
+
+static bool wants_head(const struct model_table *t)
+{
+    bool monotone = false, sides[2] = {false, false};
+    for (size_t c = 0; c < t->columns; c++) monotone |= features_monotone(t->set, c) != 0;
+    for (size_t c = 0; c < t->classes; c++) sides[t->class_is_ransomware[c] != 0] = true;
+    return monotone && sides[0] && sides[1];
 }
 
 int train_forest(struct model *m, const struct model_table *t, uint64_t seed, struct chv_err *err)
 {
     DMatrixHandle d = NULL;
-    int r = make_matrix(t, &d, err);
-    if (r < 0) return r;
     struct growing g = {.forest = &m->forest};
-    if (m->kind == MODEL_GBT) {
-        r = set_labels(t, -1, d, err);
-        if (r == 0) r = boost(&g, m, d, -1, seed, err);
-    }
-    for (int c = 0; m->kind == MODEL_RF && c < (int)m->classes && r == 0; c++) {
-        r = set_labels(t, c, d, err);
-        if (r == 0) r = boost(&g, m, d, c, seed + (uint64_t)c * 7919, err);
-    }
+    int r = make_matrix(t, false, &d, err);
+    if (r < 0) return r;
+    if (m->kind == MODEL_GBT) r = boost(&g, m, t, d, ALL_CLASSES, seed, err);
+    for (int c = 0; m->kind == MODEL_RF && c < (int)m->classes && r == 0; c++) r = boost(&g, m, t, d, c, seed + (uint64_t)c * 7919, err);
     XGDMatrixFree(d);
+    if (r < 0 || m->kind != MODEL_GBT || !wants_head(t)) return r;
+    r = make_matrix(t, true, &d, err);
+    if (r < 0) return r;
+    r = boost(&g, m, t, d, HEAD, seed, err);
+    XGDMatrixFree(d);
+    m->forest.has_head = r == 0;
+    m->decision = (struct decision){.threshold = 12, .drift = 1, .cap = 3};
     return r;
 }
