@@ -58,7 +58,8 @@ static bool apply(BoosterHandle b, const struct setting *s)
     return true;
 }
 
-/* Only what is monotone: other columns are made constant, which no tree can split. Both sides weigh the same. */
+/* Only what is monotone: other columns are made constant, which no tree can split. The harmless side weighs twice as much: rows of
+ * ransomware that does nothing yet, or no more, look like it, and shall not count as evidence. */
 static void for_head(const struct model_table *t, float *x, float *weight)
 {
     double side[2] = {0, 0}, total;
@@ -66,7 +67,7 @@ static void for_head(const struct model_table *t, float *x, float *weight)
     total = side[0] + side[1];
     for (size_t i = 0; i < t->rows; i++) {
         bool bad = t->class_is_ransomware[t->label[i]] != 0;
-        if (side[bad] > 0) weight[i] *= (float)(total / 2 / side[bad]);
+        if (side[bad] > 0) weight[i] *= (float)((bad ? 1 : 2) * total / 3 / side[bad]);
         for (size_t c = 0; c < t->columns; c++)
             if (features_monotone(t->set, c) == 0) x[i * t->columns + c] = 0;
     }

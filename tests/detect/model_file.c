@@ -133,7 +133,7 @@ static void hostile_trees(void)
     refused(data, bytes, "back");
     free(data);
     m->forest.node[1].left = 3;
-    m->forest.class_of[0] = 2;
+    m->forest.class_of[0] = 3; /* 2: of "ransomware or not" */
     CHECK(model_encode(m, &data, &bytes) == 0);
     refused(data, bytes, "no class");
     free(data);
