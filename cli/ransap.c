@@ -54,9 +54,9 @@ bool ransap_decision(const struct cli_args *args, struct decision *d)
 static bool read_options(struct ransap *r)
 {
     const char *features = cli_value(r->args, "--features"), *mode = cli_value(r->args, "--mode");
-    r->paper = features && strcmp(features, "paper") == 0;
-    if (features && !r->paper && strcmp(features, "default") != 0) {
-        cli_failf(r->args, "--features '%.40s' is unknown; choose paper or default", features);
+    r->paired_set = !features || strcmp(features, "default") == 0 ? FEATURES_DEFAULT : strcmp(features, "wide") == 0 ? FEATURES_WIDE : FEATURES_PAPER;
+    if (r->paired_set == FEATURES_PAPER && strcmp(features, "paper") != 0) {
+        cli_failf(r->args, "--features '%.40s' is unknown; choose paper, default or wide", features);
         return false;
     }
     bool any = !mode || strcmp(mode, "any") == 0;
@@ -99,7 +99,7 @@ void ransap_close(struct ransap *r)
 
 enum feature_set ransap_set(const struct ransap *r, enum model_mode mode)
 {
-    return r->paper ? FEATURES_PAPER : mode == MODEL_READS ? FEATURES_READ : FEATURES_DEFAULT;
+    return mode == MODEL_READS && r->paired_set != FEATURES_PAPER ? FEATURES_READ : r->paired_set;
 }
 
 static void progress(size_t done, size_t total)
