@@ -15,7 +15,8 @@
 #define CLAIM 64u
 #define LINGER_NS UINT64_C(1000000)
 #define LOAD_NS UINT64_C(20000000) /* how often a worker looks whether it is in the way */
-#define ENTROPY_RAW 60000u /* 7.3 bits: will not shrink worth the time */
+#define ENTROPY_RAW 60000u  /* 7.3 bits: will not shrink worth the time */
+#define ENTROPY_EASY 43000u /* 5.2 bits: shrinks so much that writing less pays for the time */
 
 /* With mem_lock held. */
 static bool stored_already(const struct chv_recorder *rec, const uint8_t hash[32])
@@ -44,7 +45,6 @@ struct worker {
 static void take_packed(struct worker *w, uint64_t n)
 {
     struct queue *q = &w->rec->queue;
-    if (w->contended) return;
     while (w->packed_count < n && q->packed_unused_count > 0) w->packed[w->packed_count++] = q->packed_unused[--q->packed_unused_count];
 }
 
@@ -64,17 +64,17 @@ static void look_at_load(struct worker *w)
     w->waited_ns = waited;
 }
 
-/* Compression takes what time is left: with the queue filling or the guest wanting the processor, blocks are stored as
- * they are. */
+/* Compression takes what time is left: with the queue filling, blocks are stored as they are; with the guest wanting the
+ * processor, all but those that shrink most. */
 static void compress(struct worker *w, struct slot *slot, uint64_t used)
 {
     const struct queue *q = &w->rec->queue;
     uint32_t bytes = w->rec->meta.block_bytes;
     slot->codec = CODEC_RAW;
     slot->stored_bytes = bytes;
-    if (slot->entropy > ENTROPY_RAW || w->contended || w->packed_count == 0 || used > q->count / 2) return;
+    if (slot->entropy > (w->contended ? ENTROPY_EASY : ENTROPY_RAW) || w->packed_count == 0 || used > q->count / 2) return;
     slot->packed = w->packed[w->packed_count - 1];
-    int level = used > q->count / 8 ? -5 : 1;
+    int level = w->contended || used > q->count / 8 ? -5 : 1;
     size_t n = ZSTD_compressCCtx(w->zstd, queue_packed(q, slot), bytes, queue_data(q, slot), bytes, level);
     if (ZSTD_isError(n) || n > bytes - bytes / 8) return;
     w->packed_count--;
