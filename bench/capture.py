@@ -1,5 +1,6 @@
 """Capture: the recording NBD server beside plain servers, the same load, one after the other."""
 import json
+import os
 
 import core
 import inputs
@@ -14,19 +15,16 @@ def recorder(bench, image, store, *extra, **how):
                   sock, **how)
 
 
-STRIDE_BLOCKS = 7919  # a prime: the writes visit the image out of order
-
-
-def qemu_iops(image, writes, log=None):
-    """4 KiB writes by QEMU's own block layer, 16 in flight, plain or through its blklogwrites driver."""
-    options = f"driver=file,filename={image}"
+def qemu(bench, image, log=None, direct=False):
+    """QEMU's storage daemon on the image, plain or through its blklogwrites driver; past the page cache or not."""
+    sock, cache = bench.dir / "qemu.sock", f"cache.direct={'on' if direct else 'off'}"
+    command = ["qemu-storage-daemon", "--blockdev", f"driver=file,node-name=file,filename={image},{cache}"]
     if log:
         open(log, "wb").close()
-        options = (f"driver=blklogwrites,file.driver=file,file.filename={image},log.driver=file,log.filename={log},"
-                   "log-sector-size=512")
-    took = core.timed(["qemu-img", "bench", "-w", "-t", "writeback", "-d", 16, "-s", 4096, "-c", writes,
-                       "-S", 4096 * STRIDE_BLOCKS, "--image-opts", options])
-    return writes / took.wall_s
+        command += ["--blockdev", f"driver=file,node-name=log,filename={log},{cache}",
+                    "--blockdev", "driver=blklogwrites,node-name=logged,file=file,log=log,log-sector-size=512"]
+    return Server(bench, [*command, "--nbd-server", f"addr.type=unix,addr.path={sock}", "--export",
+                          f"type=nbd,id=export,node-name={'logged' if log else 'file'},writable=on,name="], sock)
 
 
 def run_ours(bench, image, load, *extra):
@@ -137,32 +135,50 @@ def capture_seq(bench):
                  counts="fio's run with the final flush; every write first saves the old block (baseline)")
 
 
+def hashing_limit(bench, plain, hashes):
+    """The share of plain speed that is left when client and server, as in `plain`, and hashing so many blocks a write
+    keep every core busy, and a recorder does nothing else: no reading of old content, no writing of evidence."""
+    digest_us = json.loads(core.output([core.program("limits"), bench.dir]))["digest_us"]
+    shares = []
+    for figures in plain:
+        writes = figures["bytes"] / 4096
+        us = (figures["client_cpu_s"] + figures["server_cpu_s"]) * 1e6 / writes + hashes * digest_us
+        shares.append(min(1, os.cpu_count() * 1e6 / us / figures["iops"]))
+    return core.median(shares)
+
+
 def capture_vs_blklogwrites(bench):
-    core.needs("qemu-img")
+    core.needs("qemu-storage-daemon")
     image = inputs.private_copy(bench, inputs.mixed_image(bench, 1), "disk.img")
     total = core.GIB // (1 if bench.full else 8)
     load = {"rw": "randwrite", "block_bytes": 4096, "depth": 16, "total_bytes": total, "size_bytes": core.GIB}
     log, rows = bench.dir / "blklog", []
     for number in range(bench.runs):
         numbered = {**load, "seed": 3000 + number}
-        plain = run_plain(bench, nbdkit_file(bench, image, bench.dir / "peer.sock"), numbered)["iops"]
-        ours = run_ours(bench, image, numbered)["iops"]
-        same_work = run_ours(bench, image, numbered, "--baseline", "none")["iops"]
-        core.drop_dirty()
-        qemu = qemu_iops(image, total // 4096)
-        core.drop_dirty()
-        logged = qemu_iops(image, total // 4096, log)
-        log.unlink()
-        core.note(f"nbdkit {plain:.0f} ours {ours:.0f} qemu {qemu:.0f} blklogwrites {logged:.0f}")
-        rows.append((ours, plain, logged, qemu, same_work))
-    ours = core.median([row[0] / row[1] for row in rows])
-    peer = core.median([row[2] / row[3] for row in rows])
-    bare = core.median([row[4] / row[1] for row in rows])
-    names = ("ours", "nbdkit_file", "blklogwrites", "qemu_file", "ours_baseline_none")
-    bench.report(ours, peer, [(row[0] / row[1], row[2] / row[3]) for row in rows],
-                 peer_is="QEMU with blklogwrites over plain QEMU (qemu-img bench)", written_bytes=total,
-                 baseline_none={"ours": bare, "ratio": bare / peer},
-                 iops={name: core.median([row[at] for row in rows]) for at, name in enumerate(names)})
+        row = {"plain": run_plain(bench, nbdkit_file(bench, image, bench.dir / "peer.sock"), numbered),
+               "ours": run_ours(bench, image, numbered), "bare": run_ours(bench, image, numbered, "--baseline", "none")}
+        for direct in (False, True):
+            row["qemu", direct] = run_plain(bench, qemu(bench, image, None, direct), numbered)
+            row["logged", direct] = run_plain(bench, qemu(bench, image, log, direct), numbered)
+            log.unlink()
+        core.note({name: round(figures["iops"]) for name, figures in row.items()})
+        rows.append(row)
+
+    def left(of, plain):
+        return [row[of]["iops"] / row[plain]["iops"] for row in rows]
+    ours, bare = core.median(left("ours", "plain")), core.median(left("bare", "plain"))
+    logged, logged_direct = (core.median(left(("logged", d), ("qemu", d))) for d in (False, True))
+    plain = [row["plain"] for row in rows]
+    bench.report(ours, logged, list(zip(left("ours", "plain"), left(("logged", False), ("qemu", False)))),
+                 peer_is="QEMU's storage daemon with blklogwrites over the same without; same client, socket and load",
+                 written_bytes=total, baseline_none={"ours": bare, "ratio": bare / logged},
+                 cache_direct={"peer": logged_direct, "ratio": ours / logged_direct},
+                 limit={"ratio_if_only_hashed": hashing_limit(bench, plain, 2) / logged,
+                        "ratio_if_only_hashed_baseline_none": hashing_limit(bench, plain, 1) / logged},
+                 iops={name: core.median([row[key]["iops"] for row in rows]) for name, key in
+                       {"ours": "ours", "ours_baseline_none": "bare", "nbdkit_file": "plain", "qemu_file": ("qemu", False),
+                        "blklogwrites": ("logged", False), "qemu_file_direct": ("qemu", True),
+                        "blklogwrites_direct": ("logged", True)}.items()})
 
 
 def run(bench):
