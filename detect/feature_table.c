@@ -97,6 +97,12 @@ const char *feature_set_name(enum feature_set set)
     return (unsigned)set < FEATURE_SETS ? set_name[set] : NULL;
 }
 
+/* 4 MiB: files are lost meanwhile. The others are rates a second, or compared with figures that are. */
+unsigned feature_set_fill(enum feature_set set)
+{
+    return set == FEATURES_WIDE ? 1024 : UINT32_MAX;
+}
+
 int feature_set_find(const char *name)
 {
     for (int set = 0; set < FEATURE_SETS; set++)

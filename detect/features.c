@@ -20,6 +20,7 @@ struct features {
     enum feature_set set;
     bool begun;
     uint64_t first_ns, now_ns;
+    uint64_t tick_ns; /* when the tick that is being filled began */
     uint64_t busy;    /* the latest tick with an access */
     int side;         /* of the last command; -1: none yet */
     struct feature_row row;
@@ -47,12 +48,12 @@ size_t features_memory(void)
     return sizeof(struct features);
 }
 
-static void emit(struct features *f, feature_row_fn *fn, void *arg)
+static void emit(struct features *f, uint64_t end_ns, feature_row_fn *fn, void *arg)
 {
     const struct tick *t = windows_tick(&f->windows);
 
     windows_close(&f->windows);
-    f->row.end_ns = f->first_ns + (f->windows.now + 1) * FEATURES_TICK_NS;
+    f->row.end_ns = end_ns;
     f->row.read_bytes = t->count[COUNT_BYTES];
     f->row.write_bytes = t->count[COUNT_BYTES_W];
     f->row.active = f->row.read_bytes + f->row.write_bytes >= FEATURES_ACTIVE_BYTES;
@@ -62,18 +63,33 @@ static void emit(struct features *f, feature_row_fn *fn, void *arg)
 
 void features_advance(struct features *f, uint64_t now_ns, feature_row_fn *fn, void *arg)
 {
-    uint64_t tick;
+    uint64_t ticks;
 
     if (!f->begun || now_ns <= f->now_ns)
         return;
     f->now_ns = now_ns;
-    tick = (now_ns - f->first_ns) / FEATURES_TICK_NS;
-    while (f->windows.now < tick && f->windows.now - f->busy < FEATURES_REACH_TICKS) {
-        emit(f, fn, arg);
+    ticks = (now_ns - f->tick_ns) / FEATURES_TICK_NS;
+    while (ticks > 0 && f->windows.now - f->busy < FEATURES_REACH_TICKS) {
+        f->tick_ns += FEATURES_TICK_NS;
+        emit(f, f->tick_ns, fn, arg);
         windows_next(&f->windows, 1);
+        ticks--;
     }
-    if (f->windows.now < tick)
-        windows_next(&f->windows, tick - f->windows.now);
+    f->tick_ns += ticks * FEATURES_TICK_NS;
+    if (ticks > 0)
+        windows_next(&f->windows, ticks);
+}
+
+/* So much was done that a second would be too long to wait: the next tick begins now. */
+static void fill(struct features *f, feature_row_fn *fn, void *arg)
+{
+    const uint64_t *count = windows_tick(&f->windows)->count;
+
+    if (count[COUNT_PIECES] + count[COUNT_PIECES_W] < feature_set_fill(f->set))
+        return;
+    f->tick_ns = f->now_ns;
+    emit(f, f->now_ns, fn, arg);
+    windows_next(&f->windows, 1);
 }
 
 static uint32_t region_bit(uint64_t lba)
@@ -174,9 +190,10 @@ void features_push(struct features *f, const struct access *a, feature_row_fn *f
         return;
     if (!f->begun) {
         f->begun = true;
-        f->first_ns = f->now_ns = a->time_ns;
+        f->first_ns = f->now_ns = f->tick_ns = a->time_ns;
     }
     features_advance(f, a->time_ns, fn, arg);
+    fill(f, fn, arg);
     f->busy = f->windows.now;
     t = windows_tick(&f->windows);
     if (a->kind == ACCESS_DISCARD) {
@@ -194,7 +211,7 @@ void features_finish(struct features *f, feature_row_fn *fn, void *arg)
     enum feature_set set = f->set;
 
     if (f->begun && f->windows.now - f->busy < FEATURES_REACH_TICKS)
-        emit(f, fn, arg);
+        emit(f, f->tick_ns + FEATURES_TICK_NS, fn, arg);
     memset(f, 0, sizeof *f);
     f->set = set, f->side = -1;
 }

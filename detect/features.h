@@ -1,8 +1,9 @@
-/* Features of a stream of accesses, one row a second of its time. Streaming, in bounded memory, one space each.
+/* Features of a stream of accesses, one row a tick. Streaming, in bounded memory, one space each.
  *
- * A row belongs to a tick: [start, start + 1 s), ticks being counted from the first access. Its values look back over the
- * windows that their names say (w1, w5, w10, w30: seconds). A row says nothing of absolute addresses. The same accesses give
- * the same bits wherever they come from. */
+ * A tick ends a second after it began; with sets that say so (feature_set_fill) also as soon as so many pieces were accessed, so
+ * that a fast disk is not judged later, in bytes, than a slow one, and never by more a tick than was learned from. Its row's values
+ * look back over the windows that their names say (w1, w5, w10, w30: ticks). A row says nothing of absolute addresses. The same
+ * accesses give the same bits wherever they come from. */
 #ifndef CHV_DETECT_FEATURES_H
 #define CHV_DETECT_FEATURES_H
 
@@ -23,6 +24,8 @@ enum feature_set { FEATURES_PAPER, FEATURES_DEFAULT, FEATURES_READ, FEATURES_WID
 
 /* Names are stable: models are trained by them. NULL for an unknown set or index. */
 const char *feature_set_name(enum feature_set set);
+/* A tick is full with so many pieces of at most a block. UINT32_MAX: ticks are seconds. */
+unsigned feature_set_fill(enum feature_set set);
 int feature_set_find(const char *name); /* or -1 */
 size_t features_count(enum feature_set set);
 const char *features_name(enum feature_set set, size_t index);

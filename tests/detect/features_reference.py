@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 
 TICK, READ, WRITE, DISCARD = 10**9, 0, 1, 2
+FILL = {"wide": 1024}  # pieces after which a tick is over before its second is
 CONTINUED, ENTROPY, OLD, NOVEL, DEDUP = 1, 2, 4, 8, 16
 
 
@@ -201,28 +202,34 @@ def features():
     return f
 
 
-def rows(names, reads_only, accesses):
+def rows(names, reads_only, fill, accesses):
     table, stream = features(), Stream()
     accesses = [a for a in accesses if not reads_only or a[3] == READ]
     if not accesses:
         return
-    first, now, tick, busy = accesses[0][0], 0, 0, 0
+    first, now, tick, busy, began = accesses[0][0], 0, 0, 0, 0
 
-    def row(number):
+    def row(number, end):
         windows = {w: Window(stream, number, w) for w in (1, 5, 10, 30)}
         count = windows[1].sum
         read, written = count["bytes", 0], count["bytes", 1]
         values = [windows[int(w)].value(*table[n]) for n, w in (name.rsplit("_w", 1) for name in names)]
-        print(first + (number + 1) * TICK, read, written, int(read + written >= 65536), *map(c_hex, values))
+        print(first + end, read, written, int(read + written >= 65536), *map(c_hex, values))
     for access in accesses:
         now = max(now, access[0] - first)
-        while tick < now // TICK:
+        while now - began >= TICK:
+            began += TICK
             if tick - busy < 60:
-                row(tick)
+                row(tick, began)
+            tick += 1
+        count = stream.tick(tick)["count"]
+        if count["pieces", READ] + count["pieces", WRITE] >= fill:
+            began = now
+            row(tick, began)
             tick += 1
         busy = tick
         stream.take(tick, now, access)
-    row(tick)
+    row(tick, began + TICK)
 
 
 def c_hex(x):
@@ -274,7 +281,7 @@ def main():
         make(int(sys.argv[2]), int(sys.argv[3]))
         return
     names = sys.argv[3].split(",")
-    rows(names, sys.argv[2] == "read", [tuple(map(int, line.split())) for line in sys.stdin])
+    rows(names, sys.argv[2] == "read", FILL.get(sys.argv[2], 1 << 64), [tuple(map(int, line.split())) for line in sys.stdin])
 
 
 if __name__ == "__main__":
