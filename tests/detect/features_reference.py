@@ -241,9 +241,9 @@ def c_hex(x):
 def make(seed, actions):
     rng, now, out = random.Random(seed), 1_600_000_000_000_000_000, []
 
-    def command(kind, lba, sectors, high=False):
+    def command(kind, lba, sectors, high=False, most_ns=3_000_000):
         nonlocal now
-        now += rng.randrange(1000, 3_000_000)
+        now += rng.randrange(1000, most_ns)
         left, flags = sectors, 0
         while left:
             n = min(left, 8)
@@ -272,6 +272,8 @@ def make(seed, actions):
                 command(rng.choice((READ, WRITE)), max(lba, 0), rng.randrange(1, 40))
         else:
             now += rng.choice((10**9, 7 * 10**9, 35 * 10**9, 200 * 10**9)) if rng.random() < .6 else 10**8
+    for at in range(80):  # more than some ticks hold
+        command(rng.choice((READ, WRITE)), at * 512, 256, True, 100_000)
     for access in out:
         print(*access)
 
