@@ -46,6 +46,19 @@ wait_for 10 bash -c '(($(wc -l <live.out) >= 3))'
 kill -TERM "$detector"; wait "$detector"
 [[ $(wc -l <live.out) == 3 ]] || fail "live: $(cat live.out)"
 
+# a rule that would take for ever is stopped and counted, and the next block is looked at
+for word in SLOW EVIL; do { echo $word; head -c 4000 /dev/zero; } >$word.block; done
+printf 'space disk:vda 1048576 zero\nat 1\nwrite 8 SLOW.block\nat 2\nwrite 80 EVIL.block\nflush\n' | "$BUILD/tests/search/synth" slow 4096
+cat >slow.yar <<'YAR'
+rule slow { strings: $s = "SLOW" condition: $s and for all i in (0..100000000000) : ( i >= 0 ) }
+rule evil { strings: $e = "EVIL" condition: $e }
+YAR
+began=$SECONDS
+expect_exit 0 chronovisor detect --store slow --yara slow.yar
+((SECONDS - began >= 4 && SECONDS - began < 40)) || fail "the scan took $((SECONDS - began)) s"
+grep -q '1 scans took too long' err || fail "a scan that was stopped is not counted: $(cat err)"
+[[ $(wc -l <out) == 1 && $(cat out) == *'"rule":"evil"'* ]] || fail "after a scan that was stopped: $(cat out)"
+
 # hostile lists and rules
 printf 'not a hash\n' >bad.list
 one_line_error chronovisor detect --store st --watch bad.list
