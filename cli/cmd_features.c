@@ -37,7 +37,7 @@ static void print_table(FILE *out, const struct samples *s)
     }
 }
 
-static int features(const struct ransap *r, const char *file)
+static int features(struct ransap *r, const char *file)
 {
     struct samples *s = NULL;
     bool to_stdout = strcmp(file, "-") == 0;
@@ -69,7 +69,7 @@ static int run(int argc, char **argv)
     if (!file)
         cli_failf(&args, "where to? add -o FILE (- is standard output)");
     else if (ransap_open(&args, &r))
-        code = features(&r, file);
+        code = ransap_end(&r, features(&r, file));
     ransap_close(&r);
     cli_args_fini(&args);
     return code;

@@ -4,8 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli/cli.h"
-#include "detect/dataset.h"
+#include "cli/ransap.h"
 #include "detect/features.h"
 #include "detect/picture.h"
 
@@ -190,6 +189,7 @@ static int draw_all(struct batch *b, const char *dir)
     struct dataset *d;
     struct chv_err err;
     if (dataset_open(dir, &d, &err) < 0) return cli_fail(b->args, &err);
+    ransap_complaints(b->args, d);
     int code = CLI_OK;
     if (mkdir(b->out, 0777) < 0 && errno != EEXIST) code = cli_failf(b->args, "%s: %s", b->out, strerror(errno));
     for (size_t i = 0; code == CLI_OK && i < dataset_count(d); i++) {

@@ -1,6 +1,8 @@
 /* chronovisor models: what model files say of themselves. */
 #include <dirent.h>
 #include <errno.h>
+#include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,6 +36,27 @@ static void print_json(const char *file, const struct model *m)
     printf(", \"metrics\": %s}\n", facts.metrics_json ? facts.metrics_json : "{}");
 }
 
+static double number(const json_t *metrics, const char *name)
+{
+    const json_t *value = json_object_get(metrics, name);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+/* Those that train writes; of others what there is. */
+static void print_metrics(const char *text)
+{
+    json_t *m = text ? json_loads(text, 0, NULL) : NULL;
+    if (json_is_integer(json_object_get(m, "ransomware_runs")))
+        printf("  metrics, runs left out in %.0f folds: %.0f of %.0f ransomware found, %.0f of %.0f benign with a false alarm; F1 of runs %.3f,\n"
+               "    of windows %.3f, ROC AUC %.3f; to the alarm median %.1f s, p90 %.1f s\n",
+               number(m, "folds"), number(m, "detected"), number(m, "ransomware_runs"), number(m, "false_alarms"), number(m, "benign_runs"),
+               number(m, "runs_f1"), number(m, "f1"), number(m, "roc_auc"), number(m, "seconds_to_alarm_median"),
+               number(m, "seconds_to_alarm_p90"));
+    else if (json_object_size(m) > 0)
+        printf("  metrics: %s\n", text);
+    json_decref(m);
+}
+
 static void print_table(const char *file, const struct model *m)
 {
     struct model_facts facts;
@@ -48,7 +71,7 @@ static void print_table(const char *file, const struct model *m)
            d->drift, d->cap);
     for (size_t c = 0; c < model_class_count(m); c++) printf(" %s%s", model_class_is_ransomware(m, c) ? "*" : "", model_class_name(m, c));
     printf("\n  by: %s\n", facts.command ? facts.command : "(unknown)");
-    if (facts.metrics_json && strcmp(facts.metrics_json, "{}") != 0) printf("  metrics: %s\n", facts.metrics_json);
+    print_metrics(facts.metrics_json);
 }
 
 static int show(const struct cli_args *args, const char *file)

@@ -21,7 +21,7 @@ struct scoring {
     const struct dataset_run *run;
     struct features *features;
     struct decider decider;
-    uint64_t rows, alarms, broken;
+    uint64_t rows, alarms;
 };
 
 /* RFC 4180: a run's path is from outside. */
@@ -69,7 +69,7 @@ static const struct model *part_for(const struct model *m, const struct dataset_
     return reads && !(run->has_writes && run->has_reads) ? reads : m;
 }
 
-static int score_run(struct scoring *s, const struct ransap *r, const struct model *m, size_t index, struct dataset_report *sum)
+static int score_run(struct scoring *s, struct ransap *r, const struct model *m, size_t index, struct dataset_report *sum)
 {
     struct chv_err err;
     struct dataset_report report = {0};
@@ -89,9 +89,9 @@ static int score_run(struct scoring *s, const struct ransap *r, const struct mod
     if (code == 0) features_finish(s->features, take_row, s);
     features_free(s->features);
     if (ferror(s->out)) return cli_failf(r->args, "%s: write failed", cli_value(r->args, "--csv"));
-    if (code == -EBADMSG) { /* one run's file; the others are as good as before */
-        cli_fail(r->args, &err);
-        s->broken++;
+    if (code == 0 && report.rows == 0) code = chv_err_set(&err, EBADMSG, "%.300s holds no rows", s->run->path);
+    if (code < 0 && code != -ENOMEM) { /* one run's file; the others are as good as before */
+        ransap_leave_out(r, index, &err);
         return 0;
     }
     if (!sum->first_malformed[0]) memcpy(sum->first_malformed, report.first_malformed, sizeof sum->first_malformed);
@@ -99,7 +99,7 @@ static int score_run(struct scoring *s, const struct ransap *r, const struct mod
     return code < 0 ? cli_fail(r->args, &err) : 0;
 }
 
-static int score_all(const struct ransap *r, const struct model *m, const char *file)
+static int score_all(struct ransap *r, const struct model *m, const char *file)
 {
     struct dataset_report sum = {0};
     bool to_stdout = strcmp(file, "-") == 0;
@@ -118,13 +118,14 @@ static int score_all(const struct ransap *r, const struct model *m, const char *
     if ((to_stdout ? fflush(s.out) : fclose(s.out)) != 0 && code == 0) code = cli_failf(r->args, "%s: write failed", file);
     if (code != 0) return code;
     ransap_report(r->args, &sum);
+    if (s.rows == 0 && r->left_out_runs > 0) return cli_failf(r->args, "not one run could be scored");
     if (!to_stdout && r->args->json)
         printf("{\"runs\": %zu, \"rows\": %llu, \"alarmed_runs\": %llu}\n", dataset_count(r->dataset), (unsigned long long)s.rows,
                (unsigned long long)alarmed);
     else if (!to_stdout)
         printf("%s: %llu rows of %zu runs, alarms in %llu of them\n", file, (unsigned long long)s.rows, dataset_count(r->dataset),
                (unsigned long long)alarmed);
-    return s.broken ? CLI_NOTHING : CLI_OK;
+    return CLI_OK;
 }
 
 static int run(int argc, char **argv)
@@ -141,7 +142,7 @@ static int run(int argc, char **argv)
     else if (!file)
         cli_failf(&args, "where to? add --csv OUT (- is standard output)");
     else if (ransap_open(&args, &r))
-        code = model_load(model, &m, &err) < 0 ? cli_fail(&args, &err) : score_all(&r, m, file);
+        code = model_load(model, &m, &err) < 0 ? cli_fail(&args, &err) : ransap_end(&r, score_all(&r, m, file));
     model_free(m);
     ransap_close(&r);
     cli_args_fini(&args);

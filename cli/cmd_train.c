@@ -1,8 +1,10 @@
 /* chronovisor train: learn a model from a published data set. */
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/ransap.h"
+#include "detect/evaluate.h"
 
 static const struct cli_option options[] = {
     CLI_OPT_RANSAP,
@@ -15,6 +17,7 @@ static const struct cli_option options[] = {
     CLI_OPT_CLASSES,
     CLI_OPT_SKIP,
     CLI_OPT_DECISION,
+    {"--no-evaluate", NULL, "leave the model's metrics empty: do not learn five times more, each time judged by the runs left out"},
     CLI_OPT_ARTEFACTS,
     {0},
 };
@@ -39,24 +42,53 @@ static char *command_line(int argc, char **argv)
     return text;
 }
 
-static int train_part(const struct ransap *r, enum model_mode mode, enum model_kind kind, uint64_t seed, const char *command,
+static void progress(size_t done, size_t total)
+{
+    cli_progress("folds", done, total);
+}
+
+/* How good such a model is on runs that it did not learn from, for its header: the whole runs in five folds. malloc'd. */
+static int judge(const struct ransap *r, const struct samples *s, enum model_kind kind, uint64_t seed, const struct decision *decision,
+                 char **metrics)
+{
+    struct chv_err err;
+    struct evaluation *e = malloc(sizeof *e);
+    if (!e) return cli_failf(r->args, "out of memory");
+    int code = evaluate(s, kind, SPLIT_RUN, seed, r->skip_ns, decision, progress, e, &err);
+    cli_progress_end();
+    if (code < 0) {
+        free(e);
+        return cli_fail(r->args, &err);
+    }
+    json_t *figures = evaluation_json(s, e, false);
+    if (figures) json_object_set_new(figures, "split", json_string(evaluate_split_name(SPLIT_RUN)));
+    *metrics = figures ? json_dumps(figures, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(figures);
+    evaluation_fini(e);
+    free(e);
+    return *metrics ? 0 : cli_failf(r->args, "out of memory");
+}
+
+static int train_part(struct ransap *r, enum model_mode mode, enum model_kind kind, uint64_t seed, const char *command,
                       struct model **out)
 {
     struct samples *s = NULL;
     struct chv_err err;
+    char *metrics = NULL;
     int code = ransap_samples(r, mode, true, &s);
     if (code != 0) return code;
     if (!ransap_classes(r, s))
         code = CLI_ERROR;
     else if (samples_train(s, NULL, kind, seed, out, &err) < 0)
         code = cli_fail(r->args, &err);
-    else if (model_describe(*out, mode, command, NULL) < 0)
-        code = cli_failf(r->args, "out of memory");
     if (code == 0) {
         struct decision decision = *model_decision(*out);
         if (!ransap_decision(r->args, &decision)) code = CLI_ERROR;
         else model_set_decision(*out, &decision);
     }
+    if (code == 0 && !cli_flag(r->args, "--no-evaluate")) code = judge(r, s, kind, seed, model_decision(*out), &metrics);
+    if (code == 0 && model_describe(*out, mode, command, metrics) < 0) code = cli_failf(r->args, "out of memory");
+    free(metrics);
     samples_free(s);
     return code;
 }
@@ -77,7 +109,7 @@ static void print_part(const struct cli_args *args, const char *file, const stru
     }
 }
 
-static int train(const struct ransap *r, const char *file, const char *command)
+static int train(struct ransap *r, const char *file, const char *command)
 {
     enum model_kind kind;
     uint64_t seed;
@@ -112,7 +144,7 @@ static int run(int argc, char **argv)
     else if (!file)
         cli_failf(&args, "where to? add -o FILE");
     else if (ransap_open(&args, &r))
-        code = train(&r, file, command);
+        code = ransap_end(&r, train(&r, file, command));
     ransap_close(&r);
     free(command);
     cli_args_fini(&args);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/ransap.h"
 #include "detect/dataset.h"
 #include "detect/features.h"
 
@@ -218,6 +219,7 @@ int import_ransap(const struct cli_args *args, const char *dir)
                                "add -o FILE for a table of features");
     if (!parse(&job)) return CLI_ERROR;
     if (dataset_open(dir, &job.d, &err) < 0) return cli_fail(args, &err);
+    job.faulty = ransap_complaints(args, job.d);
     bool to_stdout = file && strcmp(file, "-") == 0;
     int code = CLI_OK;
     if (file && !(job.out = to_stdout ? stdout : fopen(file, "we"))) code = cli_failf(args, "%s: %s", file, strerror(errno));

@@ -88,13 +88,45 @@ bool ransap_open(const struct cli_args *args, struct ransap *out)
         cli_fail(args, &err);
         return false;
     }
-    return true;
+    ransap_complaints(args, out->dataset);
+    out->left_out = calloc(dataset_count(out->dataset) + 1, 1);
+    if (out->left_out) return true;
+    cli_failf(args, "out of memory");
+    return false;
 }
 
 void ransap_close(struct ransap *r)
 {
     if (r->dataset) dataset_close(r->dataset);
+    free(r->left_out);
     r->dataset = NULL;
+    r->left_out = NULL;
+}
+
+size_t ransap_complaints(const struct cli_args *args, const struct dataset *d)
+{
+    size_t count = dataset_complaints(d), said = 0;
+    for (; said < count && dataset_complaint(d, said); said++) cli_error_line(args->command->name, dataset_complaint(d, said));
+    if (said < count) cli_failf(args, "and %zu more like these", count - said);
+    return count;
+}
+
+void ransap_leave_out(struct ransap *r, size_t index, const struct chv_err *why)
+{
+    if (r->left_out[index]) return;
+    r->left_out[index] = 1;
+    r->left_out_runs++;
+    cli_progress_end();
+    cli_fail(r->args, why);
+}
+
+int ransap_end(const struct ransap *r, int code)
+{
+    size_t count = r->dataset ? r->left_out_runs + dataset_complaints(r->dataset) : 0;
+    if (code != CLI_OK || count == 0) return code;
+    cli_failf(r->args, "left out what could not be read (above): %zu of %zu; the rest was used", count,
+              dataset_count(r->dataset) + dataset_complaints(r->dataset));
+    return CLI_NOTHING;
 }
 
 enum feature_set ransap_set(const struct ransap *r, enum model_mode mode)
@@ -116,17 +148,24 @@ void ransap_report(const struct cli_args *args, const struct dataset_report *rep
     cli_error_line(args->command->name, text);
 }
 
-int ransap_samples(const struct ransap *r, enum model_mode mode, bool learn, struct samples **out)
+static void left_out(void *arg, size_t index, const struct chv_err *why)
+{
+    ransap_leave_out(arg, index, why);
+}
+
+int ransap_samples(struct ransap *r, enum model_mode mode, bool learn, struct samples **out)
 {
     struct chv_err err;
     struct dataset_options options = {.keep_artefacts = r->keep_artefacts, .skip_ns = r->skip_ns};
-    int code = samples_read(r->dataset, ransap_set(r, mode), mode, &options, progress, out, &err);
+    const struct samples_watch watch = {progress, left_out, r};
+    int code = samples_read(r->dataset, ransap_set(r, mode), mode, &options, &watch, out, &err);
     cli_progress_end();
-    if (code == -ENOENT && r->paired && r->reads) return 1; /* of "any" the other kind may do */
+    /* of "any" the other kind may do; why a run cannot be read was said */
+    if ((code == -ENOENT || code == -EBADMSG) && r->paired && r->reads) return 1;
     if (code < 0) return cli_fail(r->args, &err);
     ransap_report(r->args, &(*out)->report);
     if (!learn) return 0;
-    code = samples_read_also(*out, r->dataset, &options, r->skip_ns ? 0 : RANSAP_ALSO_FROM_NS, progress, &err);
+    code = samples_read_also(*out, r->dataset, &options, r->skip_ns ? 0 : RANSAP_ALSO_FROM_NS, &watch, &err);
     cli_progress_end();
     if (code == 0) return 0;
     samples_free(*out);

@@ -12,11 +12,19 @@ struct ransap {
     bool paired, reads; /* --mode: which kinds of streams; any: both */
     uint64_t skip_ns;
     bool keep_artefacts;
+    uint8_t *left_out; /* one a run: it could not be read, and that was said */
+    size_t left_out_runs;
 };
 
 /* Read the options and open the data set. false after one line. */
 bool ransap_open(const struct cli_args *args, struct ransap *out);
 void ransap_close(struct ransap *r);
+/* A run cannot be read: say why, once. */
+void ransap_leave_out(struct ransap *r, size_t index, const struct chv_err *why);
+/* What to exit with: CLI_NOTHING, after one line, where it would be CLI_OK but runs were left out. */
+int ransap_end(const struct ransap *r, int code);
+/* Say what of a data set was left out when it was opened; how many things. */
+size_t ransap_complaints(const struct cli_args *args, const struct dataset *d);
 /* A model kind by name; "default" is the kind that docs/model.md names. false after one line. */
 bool ransap_kind(const struct cli_args *args, enum model_kind *out);
 /* The feature set that --features means for a mode. */
@@ -25,7 +33,7 @@ enum feature_set ransap_set(const struct ransap *r, enum model_mode mode);
 /* The rows of all runs that suit the mode; says on stderr what was wrong with the input. To learn from them: also the same runs
  * from their tenth second on (with --skip: also the whole runs). 1: none suits (nothing said),
  * 0, or CLI_ERROR after one line. */
-int ransap_samples(const struct ransap *r, enum model_mode mode, bool learn, struct samples **out);
+int ransap_samples(struct ransap *r, enum model_mode mode, bool learn, struct samples **out);
 /* "10s", "500ms", "2m", or seconds. false after one line; absent: 0. */
 bool cli_duration(const struct cli_args *args, const char *name, uint64_t *ns);
 /* --classes, into the samples. false after one line. */

@@ -1,4 +1,4 @@
-/* A corpus of recordings (corpus/README.md) as a data set: its manifest names the runs, their stores hold the accesses. */
+/* A corpus of recordings (corpus/README.md) as a data set: its manifest names the runs. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "detect/dataset_impl.h"
-#include "detect/follow.h"
 
 #define LINE_MAX_BYTES (64u << 10)
 #define RUNS_MAX 100000u
-#define TAIL_NS UINT64_C(10000000000) /* looked at after the workload has finished */
+#define TREE_FILES_MAX 1000000000
+#define TREE_KIB_MAX (INT64_C(1) << 40)
 
 /* Names become columns of tables and lines of reports, and parts of paths: nothing in them may mean more. */
 static bool plain_path(const char *text)
@@ -21,27 +21,50 @@ static bool plain_path(const char *text)
     return true;
 }
 
-static char *joined(const char *dir, const char *name)
+/* A number that may be absent or null: 0 then. False: it is something else, or out of range. */
+static bool number(const json_t *line, const char *name, json_int_t least, json_int_t most, uint64_t *out)
 {
-    char *path;
-    return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
+    const json_t *value = json_object_get(line, name);
+    json_int_t v = json_integer_value(value);
+    *out = 0;
+    if (!value || json_is_null(value)) return true;
+    if (!json_is_integer(value) || v < least || v > most) return false;
+    *out = (uint64_t)v;
+    return true;
 }
 
-static int add_run(struct dataset *d, const json_t *line, const char **why)
+/* Why a line is no run; NULL: it is one, and *run borrows its texts. */
+static const char *parse_run(const json_t *line, struct dataset_run *run)
 {
-    const char *run = json_string_value(json_object_get(line, "run")), *label = json_string_value(json_object_get(line, "label"));
+    const char *name = json_string_value(json_object_get(line, "run")), *label = json_string_value(json_object_get(line, "label"));
     const char *workload = json_string_value(json_object_get(line, "workload"));
     const char *filesystem = json_string_value(json_object_get(line, "filesystem"));
     const char *store = json_string_value(json_object_get(line, "store"));
+    const json_t *hits = json_object_get(line, "hits");
     json_int_t begin = json_integer_value(json_object_get(line, "begin_ns")), finish = json_integer_value(json_object_get(line, "finish_ns"));
-    *why = "run, workload, filesystem and store must be plain names";
-    if (!plain_path(run) || !plain_path(workload) || !plain_path(filesystem) || !plain_path(store)) return -EBADMSG;
-    *why = "label must be benign or ransomware";
-    if (!label || (strcmp(label, "benign") != 0 && strcmp(label, "ransomware") != 0)) return -EBADMSG;
-    *why = "begin_ns must be before finish_ns";
-    if (begin <= 0 || finish <= begin) return -EBADMSG;
-    *why = "more than 100000 runs";
-    if (d->count == RUNS_MAX) return -EBADMSG;
+    uint64_t kib;
+    if (!plain_path(name) || !plain_path(workload) || !plain_path(filesystem) || !plain_path(store))
+        return "run, workload, filesystem and store must be plain names";
+    if (!label || (strcmp(label, "benign") != 0 && strcmp(label, "ransomware") != 0)) return "label must be benign or ransomware";
+    if (begin <= 0 || finish <= begin) return "begin_ns must be before finish_ns";
+    *run = (struct dataset_run){.has_reads = true, .has_writes = true, .ransomware = strcmp(label, "ransomware") == 0,
+                                .begin_ns = (uint64_t)begin, .finish_ns = (uint64_t)finish};
+    if (!number(line, "malicious_ns", begin, finish, &run->malicious_ns)) return "malicious_ns must be null, or between begin_ns and finish_ns";
+    if (run->malicious_ns && !run->ransomware) return "a benign run has a malicious_ns";
+    if (!number(line, "tree_files", 1, TREE_FILES_MAX, &run->tree_files) || !number(line, "tree_kib", 1, TREE_KIB_MAX, &kib))
+        return "tree_files and tree_kib must be positive numbers";
+    if (hits && !json_is_null(hits) && !plain_path(json_string_value(hits))) return "hits must be a plain name";
+    run->tree_bytes = kib * 1024;
+    run->path = (char *)(uintptr_t)name;
+    run->family = (char *)(uintptr_t)workload;
+    run->condition = (char *)(uintptr_t)filesystem;
+    run->store = (char *)(uintptr_t)store;
+    run->hits = (char *)(uintptr_t)json_string_value(hits);
+    return NULL;
+}
+
+static int add_run(struct dataset *d, const struct dataset_run *borrowed)
+{
     if (d->count == d->room) {
         size_t room = d->room ? 2 * d->room : 64;
         struct dataset_run *grown = realloc(d->runs, room * sizeof *grown);
@@ -50,31 +73,50 @@ static int add_run(struct dataset *d, const json_t *line, const char **why)
         d->room = room;
     }
     struct dataset_run *r = &d->runs[d->count++]; /* whatever was made is freed with the others */
-    *r = (struct dataset_run){.path = strdup(run), .condition = strdup(filesystem), .family = strdup(workload), .store = strdup(store),
-                              .has_reads = true, .has_writes = true, .ransomware = strcmp(label, "ransomware") == 0,
-                              .begin_ns = (uint64_t)begin, .finish_ns = (uint64_t)finish};
-    return r->path && r->condition && r->family && r->store ? 0 : -ENOMEM;
+    *r = *borrowed;
+    r->path = strdup(borrowed->path);
+    r->family = strdup(borrowed->family);
+    r->condition = strdup(borrowed->condition);
+    r->store = strdup(borrowed->store);
+    if (borrowed->hits) r->hits = strdup(borrowed->hits);
+    return r->path && r->family && r->condition && r->store && (r->hits || !borrowed->hits) ? 0 : -ENOMEM;
+}
+
+static int take_line(struct dataset *d, const char *text, const char *path, unsigned number, struct chv_err *err)
+{
+    json_error_t at;
+    struct dataset_run run;
+    json_t *object = json_loads(text, JSON_REJECT_DUPLICATES, &at);
+    const char *why = json_is_object(object) ? parse_run(object, &run) : "not a JSON object";
+    int r = why ? 0 : add_run(d, &run);
+    json_decref(object);
+    if (why) dataset_complain(d, "%.200s: line %u: %s", path, number, why);
+    return r < 0 ? chv_err_set(err, ENOMEM, "out of memory") : 0;
+}
+
+/* The rest of a line that does not fit. False: the file ends with it. */
+static void skip_line(FILE *file)
+{
+    int c;
+    do c = getc_unlocked(file);
+    while (c != '\n' && c != EOF);
 }
 
 static int read_manifest(struct dataset *d, FILE *file, const char *path, struct chv_err *err)
 {
     char *line = malloc(LINE_MAX_BYTES);
-    unsigned number = 0;
     int r = line ? 0 : chv_err_set(err, ENOMEM, "out of memory");
-    while (r == 0 && fgets(line, LINE_MAX_BYTES, file)) {
-        json_error_t at;
-        const char *why = "not a JSON object";
-        number++;
-        if (!strchr(line, '\n') && !feof(file)) {
-            r = chv_err_set(err, EBADMSG, "%.200s: line %u is longer than %u bytes", path, number, LINE_MAX_BYTES);
-            break;
+    for (unsigned number = 1; r == 0 && fgets(line, LINE_MAX_BYTES, file); number++) {
+        if (!strchr(line, '\n') && strlen(line) == LINE_MAX_BYTES - 1) {
+            skip_line(file);
+            dataset_complain(d, "%.200s: line %u is longer than %u bytes", path, number, LINE_MAX_BYTES);
+        } else if (d->count == RUNS_MAX) {
+            r = chv_err_set(err, EBADMSG, "%.200s: line %u: more than %u runs", path, number, RUNS_MAX);
+        } else {
+            r = take_line(d, line, path, number, err);
         }
-        json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, &at);
-        int added = json_is_object(object) ? add_run(d, object, &why) : -EBADMSG;
-        json_decref(object);
-        if (added == -ENOMEM) r = chv_err_set(err, ENOMEM, "out of memory");
-        else if (added < 0) r = chv_err_set(err, EBADMSG, "%.200s: line %u: %s", path, number, why);
     }
+    if (r == 0 && ferror(file)) r = chv_err_set(err, errno, "cannot read %.200s: %s", path, strerror(errno));
     free(line);
     return r;
 }
@@ -85,67 +127,44 @@ static int compare_runs(const void *a, const void *b)
     return strcmp(x->path, y->path);
 }
 
+/* A run that is named twice would be learned from and judged at once. */
+static void drop_doubles(struct dataset *d, const char *path)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < d->count; i++) {
+        struct dataset_run *r = &d->runs[i];
+        if (kept > 0 && strcmp(d->runs[kept - 1].path, r->path) == 0) {
+            dataset_complain(d, "%.200s: run %.200s is named twice", path, r->path);
+            dataset_run_fini(r);
+        } else {
+            d->runs[kept++] = *r;
+        }
+    }
+    d->count = kept;
+}
+
 int dataset_open_corpus(const char *dir, struct dataset **out, struct chv_err *err)
 {
     struct dataset *d = calloc(1, sizeof *d);
-    char *path = joined(dir, "manifest.json");
+    char *path = dataset_path(dir, "manifest.json");
     *out = NULL;
     FILE *file = path ? fopen(path, "re") : NULL;
     int r = d && path && (d->dir = strdup(dir)) ? 0 : chv_err_set(err, ENOMEM, "out of memory");
     if (r == 0 && !file) r = chv_err_set(err, errno, "cannot open %.300s: %s; corpus/make writes it", path, strerror(errno));
     if (r == 0) r = read_manifest(d, file, path, err);
-    if (r == 0 && d->count == 0) r = chv_err_set(err, ENOENT, "%.300s names no runs", path);
+    if (r == 0 && d->count == 0)
+        r = d->complaints > 0 ? chv_err_set(err, EBADMSG, "%s", d->complaint[0] ? d->complaint[0] : "out of memory")
+                              : chv_err_set(err, ENOENT, "%.300s names no runs", path);
+    if (r == 0) {
+        qsort(d->runs, d->count, sizeof *d->runs, compare_runs);
+        drop_doubles(d, path);
+    }
     if (file) fclose(file);
     free(path);
     if (r < 0) {
         dataset_close(d);
         return r;
     }
-    qsort(d->runs, d->count, sizeof *d->runs, compare_runs);
     *out = d;
     return 0;
-}
-
-struct reading {
-    const struct dataset_run *run;
-    const struct dataset_options *options;
-    dataset_access_fn *fn;
-    void *arg;
-    struct dataset_report *report;
-    int stopped; /* by fn */
-};
-
-static int pass(void *arg, const struct chv_event *e, const struct access *a, struct chv_err *err)
-{
-    struct reading *rd = arg;
-    const struct dataset_run *run = rd->run;
-    if (!a) return 0;
-    rd->report->rows++;
-    if (a->time_ns < run->begin_ns + rd->options->skip_ns || a->time_ns >= run->finish_ns + TAIL_NS) return 0;
-    if (rd->options->reads_only && a->kind != ACCESS_READ) return 0;
-    struct access own = *a;
-    own.time_ns -= run->begin_ns;
-    rd->report->accesses++;
-    rd->stopped = rd->fn(rd->arg, &own);
-    return rd->stopped;
-}
-
-int corpus_read(const struct dataset *d, const struct dataset_run *run, const struct dataset_options *options, dataset_access_fn *fn,
-                void *arg, struct dataset_report *report, struct chv_err *err)
-{
-    struct reading rd = {.run = run, .options = options, .fn = fn, .arg = arg, .report = report};
-    struct chv_store *store = NULL;
-    struct chv_store_info info;
-    struct follow *follow = NULL;
-    char *path = joined(d->dir, run->store);
-    int r = path ? chv_store_open(path, &store, err) : chv_err_set(err, ENOMEM, "out of memory");
-    if (r == 0) r = follow_open(store, 0, 1, &follow, err);
-    if (r == 0) {
-        chv_store_info(store, &info);
-        r = follow_step(follow, info.last_seq, pass, &rd, err);
-        follow_close(follow);
-    }
-    if (store) chv_store_close(store);
-    free(path);
-    return rd.stopped ? rd.stopped : r;
 }

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,9 +82,10 @@ static int walk_entries(struct dataset *d, DIR *dir, const char *path, unsigned 
     while (r == 0 && (errno = 0, e = readdir(dir)) != NULL) {
         char *below;
         if (e->d_name[0] == '.' || (e->d_type != DT_DIR && e->d_type != DT_LNK && e->d_type != DT_UNKNOWN)) continue;
-        if (!plain_name(e->d_name))
-            return chv_err_set(err, EBADMSG, "%.200s/%.200s: a folder with a comma, a quote or a control character in its name",
-                               d->dir, path);
+        if (!plain_name(e->d_name)) {
+            dataset_complain(d, "%.200s/%.200s: a folder with a comma, a quote or a control character in its name", d->dir, path);
+            continue;
+        }
         if (asprintf(&below, "%s/%s", path, e->d_name) < 0) return no_memory(err);
         r = walk(d, dirfd(dir), e->d_name, below, depth + 1, err);
         free(below);
@@ -96,6 +98,10 @@ static int walk(struct dataset *d, int parent_fd, const char *name, const char *
 {
     int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && depth > 0 && (errno == ENOTDIR || errno == ENOENT || errno == ELOOP)) return 0; /* a file; a dead link */
+    if (fd < 0 && depth > 0 && errno == EACCES) {
+        dataset_complain(d, "cannot open %.200s/%.200s: %s", d->dir, path, strerror(errno));
+        return 0;
+    }
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {
         int r = chv_err_set(err, errno, "cannot open %.200s/%.200s: %s", d->dir, path, strerror(errno));
@@ -134,6 +140,8 @@ int dataset_open(const char *dir, struct dataset **out, struct chv_err *err)
     else
         r = walk(d, fd, "dataset", "dataset", 0, err);
     if (fd >= 0) close(fd);
+    if (r == 0 && d->count == 0 && d->complaints > 0)
+        r = chv_err_set(err, EBADMSG, "%s", d->complaint[0] ? d->complaint[0] : "out of memory");
     if (r == 0 && d->count == 0)
         r = chv_err_set(err, ENOENT,
                         "%.200s: no runs; they are folders dataset/PART/CONDITION/CLASS/RUN with ata_read.csv or ata_write.csv",
@@ -147,15 +155,26 @@ int dataset_open(const char *dir, struct dataset **out, struct chv_err *err)
     return 0;
 }
 
+void dataset_run_fini(struct dataset_run *run)
+{
+    free(run->path);
+    free(run->condition);
+    free(run->family);
+    free(run->store);
+    free(run->hits);
+}
+
+char *dataset_path(const char *dir, const char *name)
+{
+    char *path;
+    return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
+}
+
 void dataset_close(struct dataset *d)
 {
     if (!d) return;
-    for (size_t i = 0; i < d->count; i++) {
-        free(d->runs[i].path);
-        free(d->runs[i].condition);
-        free(d->runs[i].family);
-        free(d->runs[i].store);
-    }
+    for (size_t i = 0; i < d->count; i++) dataset_run_fini(&d->runs[i]);
+    for (size_t i = 0; i < DATASET_COMPLAINTS_KEPT; i++) free(d->complaint[i]);
     free(d->runs);
     free(d->dir);
     free(d);
@@ -169,4 +188,25 @@ size_t dataset_count(const struct dataset *d)
 const struct dataset_run *dataset_run(const struct dataset *d, size_t index)
 {
     return index < d->count ? &d->runs[index] : NULL;
+}
+
+void dataset_complain(struct dataset *d, const char *fmt, ...)
+{
+    char text[600];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (d->complaints < DATASET_COMPLAINTS_KEPT) d->complaint[d->complaints] = strdup(text);
+    d->complaints++;
+}
+
+size_t dataset_complaints(const struct dataset *d)
+{
+    return d->complaints;
+}
+
+const char *dataset_complaint(const struct dataset *d, size_t index)
+{
+    return index < DATASET_COMPLAINTS_KEPT ? d->complaint[index] : NULL;
 }

@@ -4,11 +4,19 @@
 
 #include "detect/dataset.h"
 
+#define DATASET_COMPLAINTS_KEPT 20
+
 struct dataset {
     char *dir;
     struct dataset_run *runs; /* sorted by path */
     size_t count, room, folders;
+    char *complaint[DATASET_COMPLAINTS_KEPT];
+    size_t complaints; /* also those that were not kept */
 };
+void dataset_run_fini(struct dataset_run *run);
+char *dataset_path(const char *dir, const char *name); /* malloc'd; NULL: out of memory */
+/* Note what is left out, in one line. */
+void dataset_complain(struct dataset *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A table's file while it is read: NAME.csv, or NAME.zip or NAME.csv.zip with NAME.csv in it, as the authors publish the
  * large ones. */
@@ -18,7 +26,7 @@ struct dataset_file {
     char *name;          /* what messages call it */
 };
 
-/* dataset_read of a run with a store. */
+/* dataset_read of a run with a store (corpus_read.c). */
 int corpus_read(const struct dataset *d, const struct dataset_run *run, const struct dataset_options *options, dataset_access_fn *fn,
                 void *arg, struct dataset_report *report, struct chv_err *err);
 

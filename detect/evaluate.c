@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "detect/decide.h"
+#include "detect/detector.h"
 #include "detect/evaluate_impl.h"
 
 #define RUN_FOLDS 5u
 
-static const char *const split_names[SPLITS] = {"run", "family", "benign", "condition"};
+static const char *const split_names[SPLITS] = {"run", "half", "family", "benign", "condition"};
 
 const char *evaluate_split_name(enum evaluate_split split)
 {
@@ -24,7 +24,7 @@ int evaluate_split_find(const char *name)
     return -1;
 }
 
-/* Which fold tests each run. Every run is tested once at most. */
+/* Which fold tests each run. Every run is tested once at most; those of no fold (count or more) are only learned from. */
 struct folds {
     size_t count;
     uint32_t *of;
@@ -37,6 +37,33 @@ static void by_run(const struct samples *s, struct folds *f)
     for (uint32_t c = 0; c < s->families; c++)
         for (size_t r = 0; r < s->runs; r++)
             if (s->run[r].label == c) f->of[r] = (uint32_t)(dealt++ % RUN_FOLDS);
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t draw(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+/* Of an odd number the larger half is learned from. */
+static void by_half(const struct samples *s, uint64_t seed, struct folds *f)
+{
+    f->count = 1;
+    for (uint32_t c = 0; c < s->families; c++) {
+        size_t left = 0, wanted;
+        for (size_t r = 0; r < s->runs; r++) left += s->run[r].label == c;
+        wanted = left / 2;
+        for (size_t r = 0; r < s->runs; r++) { /* Knuth's algorithm S: each half is as likely as any other */
+            if (s->run[r].label != c) continue;
+            bool judged = draw(&seed) % left < wanted;
+            f->of[r] = judged ? 0 : 1;
+            wanted -= judged;
+            left--;
+        }
+    }
 }
 
 /* One family of a side at a time; the other side's runs are dealt out to the folds. */
@@ -64,11 +91,13 @@ static void by_condition(const struct samples *s, struct folds *f)
     }
 }
 
+/* Alarms as detector.c raises them. */
 static void judge_run(const struct samples *s, size_t r, const struct model *m, const uint32_t *family_of, const struct decision *decision,
                       struct judgements *j)
 {
-    struct judgement *out = &j->run[r];
+    struct evaluate_run *out = &j->run[r];
     struct decider d;
+    uint64_t suspicious_ns = 0;
     decider_init(&d, decision ? decision : model_decision(m));
     out->judged = true;
     for (size_t i = s->run[r].first; i < s->run[r].first + s->run[r].rows; i++) {
@@ -83,7 +112,11 @@ static void judge_run(const struct samples *s, size_t r, const struct model *m, 
             out->read_bytes += row->read_bytes;
             out->write_bytes += row->write_bytes;
         }
-        if (decider_push(&d, &as_row, score)) {
+        if (d.alarmed && row->end_ns > suspicious_ns + DETECTOR_REARM_NS) decider_reset(&d);
+        bool raised = decider_push(&d, &as_row, score);
+        if (raised || (row->active && score >= DETECTOR_SUSPICIOUS)) suspicious_ns = row->end_ns;
+        if (d.sum > out->highest) out->highest = d.sum;
+        if (raised && out->alarms++ == 0) {
             out->alarm = true;
             out->alarm_ns = row->end_ns;
         }
@@ -126,6 +159,18 @@ static int run_fold(const struct samples *s, const struct folds *folds, uint32_t
     return 0;
 }
 
+static void split_runs(const struct samples *s, enum evaluate_split split, uint64_t seed, struct folds *f)
+{
+    if (split == SPLIT_RUN)
+        by_run(s, f);
+    else if (split == SPLIT_HALF)
+        by_half(s, seed, f);
+    else if (split == SPLIT_CONDITION)
+        by_condition(s, f);
+    else
+        by_family(s, split == SPLIT_FAMILY, f);
+}
+
 int evaluate(const struct samples *s, enum model_kind kind, enum evaluate_split split, uint64_t seed, uint64_t skip_ns,
              const struct decision *decision, evaluate_progress_fn *progress, struct evaluation *out, struct chv_err *err)
 {
@@ -134,22 +179,30 @@ int evaluate(const struct samples *s, enum model_kind kind, enum evaluate_split 
     struct judgements j = {.samples = s, .run = calloc(s->runs + 1, sizeof *j.run),
                            .probability = calloc(s->rows + 1, s->families * sizeof *j.probability)};
     int code = folds.of && j.run && j.probability ? 0 : chv_err_set(err, ENOMEM, "out of memory");
-    if (code == 0) {
-        if (split == SPLIT_RUN)
-            by_run(s, &folds);
-        else if (split == SPLIT_CONDITION)
-            by_condition(s, &folds);
-        else
-            by_family(s, split == SPLIT_FAMILY, &folds);
-    }
+    if (code == 0) split_runs(s, split, seed, &folds);
     for (uint32_t fold = 0; fold < folds.count && code == 0; fold++) {
         if (progress) progress(fold, folds.count);
         code = run_fold(s, &folds, fold, kind, seed, decision, &j, out, err);
     }
     out->folds = folds.count;
-    if (code == 0 && measure(&j, split, skip_ns, out) < 0) code = chv_err_set(err, ENOMEM, "out of memory");
+    out->run = j.run;
+    if (code == 0 && (measure(&j, split, skip_ns, out) < 0 || measure_losses(&j, out) < 0)) code = chv_err_set(err, ENOMEM, "out of memory");
     free(folds.of);
-    free(j.run);
     free(j.probability);
+    if (code < 0) evaluation_fini(out);
     return code;
+}
+
+void evaluation_fini(struct evaluation *e)
+{
+    struct evaluate_roc *rocs[] = {&e->roc, &e->runs_roc};
+    for (size_t i = 0; i < 2; i++) {
+        free(rocs[i]->fpr);
+        free(rocs[i]->tpr);
+        *rocs[i] = (struct evaluate_roc){0};
+    }
+    free(e->condition);
+    free(e->run);
+    e->condition = NULL;
+    e->run = NULL;
 }

@@ -5,18 +5,27 @@
 #include "detect/evaluate.h"
 
 /* What models that did not learn from a run say of it. */
-struct judgement {
-    bool judged, alarm;
-    uint64_t alarm_ns, read_bytes, write_bytes; /* before the alarm */
-};
-
 struct judgements {
     const struct samples *samples;
-    struct judgement *run;  /* one a run */
-    double *probability;    /* samples' rows * families */
+    struct evaluate_run *run; /* one a run */
+    double *probability;      /* samples' rows * families */
 };
 
 /* Fill what `out` says of windows and runs. 0 or -ENOMEM. */
 int measure(const struct judgements *j, enum evaluate_split split, uint64_t skip_ns, struct evaluation *out);
+/* Fill what it says of losses (losses.c). 0 or -ENOMEM. */
+int measure_losses(const struct judgements *j, struct evaluation *out);
+
+/* A score and what it was given to. */
+struct scored {
+    double score;
+    bool ransomware;
+};
+/* Sorts the list. auc and tpr_at_fpr_1 NAN where one side is missing. 0 or -ENOMEM. */
+int roc_of(struct scored *list, size_t count, struct evaluate_roc *roc, double *auc, double *tpr_at_fpr_1);
+
+/* Of numbers in order, INFINITY among them; NAN of none. */
+double quantile(const double *sorted, size_t n, double q);
+int by_value(const void *a, const void *b); /* for qsort of doubles */
 
 #endif

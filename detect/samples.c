@@ -4,11 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOSS_STEP_NS UINT64_C(10000000)
+
 struct reading {
     struct samples *s;
     struct features *features;
     size_t room;
     bool failed, too_many;
+    struct samples_run *run; /* that is being read */
+    bool begun;              /* an access came */
+    size_t losses_room;
 };
 
 static void take_row(void *arg, const struct feature_row *row)
@@ -34,8 +39,45 @@ static void take_row(void *arg, const struct feature_row *row)
 static int take_access(void *arg, const struct access *a)
 {
     struct reading *r = arg;
+    if (!r->begun) r->run->start_ns = a->time_ns;
+    r->begun = true;
     features_push(r->features, a, take_row, r);
     return r->failed ? -ENOMEM : 0;
+}
+
+static void take_loss(void *arg, uint64_t time_ns, uint64_t written_bytes, uint64_t overwritten_bytes)
+{
+    struct reading *r = arg;
+    struct samples_run *run = r->run;
+    struct samples_loss *last = run->losses > 0 ? &run->loss[run->losses - 1] : NULL;
+    if (!last || (time_ns > last->time_ns && time_ns - last->time_ns >= LOSS_STEP_NS && run->losses < SAMPLES_LOSSES_MAX)) {
+        if (run->losses == r->losses_room) {
+            size_t room = r->losses_room ? 2 * r->losses_room : 64;
+            struct samples_loss *grown = realloc(run->loss, room * sizeof *grown);
+            r->failed = !grown;
+            if (!grown) return;
+            run->loss = grown;
+            r->losses_room = room;
+        }
+        run->loss[run->losses] = run->losses > 0 ? run->loss[run->losses - 1] : (struct samples_loss){0};
+        last = &run->loss[run->losses++];
+        last->time_ns = time_ns;
+    }
+    last->written_bytes += written_bytes;
+    last->overwritten_bytes += overwritten_bytes;
+}
+
+const struct samples_loss *samples_loss_before(const struct samples_run *run, uint64_t time_ns)
+{
+    size_t low = 0, high = run->losses;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (run->loss[mid].time_ns < time_ns)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low > 0 ? &run->loss[low - 1] : NULL;
 }
 
 static void add_report(struct dataset_report *sum, const struct dataset_report *one)
@@ -73,30 +115,67 @@ static int find_families(struct samples *s, const struct dataset *d, struct chv_
     return 0;
 }
 
+static void run_fini(struct samples_run *run)
+{
+    free(run->loss);
+    hits_fini(&run->hits);
+}
+
 static int read_run(struct reading *r, const struct dataset *d, size_t index, const struct dataset_options *options, struct chv_err *err)
 {
     struct samples *s = r->s;
     struct dataset_report report = {0};
+    struct dataset_options own = *options;
     struct samples_run *run = &s->run[s->runs];
     *run = (struct samples_run){.run = dataset_run(d, index), .first = s->rows};
     while (strcmp(s->family[run->label], run->run->family) != 0) run->label++;
     s->ransomware[run->label] = run->run->ransomware;
+    own.loss = run->run->malicious_ns ? take_loss : NULL;
+    own.loss_arg = r;
+    r->run = run;
+    r->begun = false;
+    r->losses_room = 0;
     r->features = features_new(s->set);
-    if (!r->features) return chv_err_set(err, ENOMEM, "out of memory");
-    int code = dataset_read(d, index, options, take_access, r, &report, err);
+    int code = r->features ? dataset_hits(d, run->run, &run->hits, err) : chv_err_set(err, ENOMEM, "out of memory");
+    if (code == 0) code = dataset_read(d, index, &own, take_access, r, &report, err);
     if (code == 0) features_finish(r->features, take_row, r);
     features_free(r->features);
-    if (r->too_many) return chv_err_set(err, EFBIG, "more than %u rows; take fewer runs at once", SAMPLES_ROWS_MAX);
-    if (r->failed) return chv_err_set(err, ENOMEM, "out of memory");
-    if (code < 0) return code;
+    if (code == 0 && report.rows == 0) code = chv_err_set(err, EBADMSG, "%.300s holds no rows", run->run->path);
+    if (r->too_many) code = chv_err_set(err, EFBIG, "more than %u rows; take fewer runs at once", SAMPLES_ROWS_MAX);
+    else if (r->failed) code = chv_err_set(err, ENOMEM, "out of memory");
+    if (code < 0) {
+        s->rows = run->first;
+        run_fini(run);
+        return code;
+    }
     add_report(&s->report, &report);
     run->rows = s->rows - run->first;
     s->runs++;
     return 0;
 }
 
+static int read_all(struct reading *r, const struct dataset *d, const struct dataset_options *options, const struct samples_watch *watch,
+                    struct chv_err *err)
+{
+    size_t left_out = 0;
+    struct chv_err first = {0};
+    int code = find_families(r->s, d, err);
+    for (size_t i = 0; i < dataset_count(d) && code == 0; i++) {
+        if (watch && watch->progress) watch->progress(i, dataset_count(d));
+        if (!suits(dataset_run(d, i), r->s->mode)) continue;
+        code = read_run(r, d, i, options, err);
+        if (code == 0 || r->failed || code == -ENOMEM) continue;
+        if (left_out++ == 0) first = *err;
+        if (watch && watch->left_out) watch->left_out(watch->arg, i, err);
+        code = 0;
+    }
+    if (code < 0 || r->s->runs > 0) return code;
+    if (left_out > 0) return chv_err_set(err, EBADMSG, "not one run can be read; the first: %.400s", first.text);
+    return chv_err_set(err, ENOENT, r->s->mode == MODEL_PAIRED ? "no run has both reads and writes; try --mode read" : "no run has reads");
+}
+
 int samples_read(const struct dataset *d, enum feature_set set, enum model_mode mode, const struct dataset_options *options,
-                 samples_progress_fn *progress, struct samples **out, struct chv_err *err)
+                 const struct samples_watch *watch, struct samples **out, struct chv_err *err)
 {
     struct dataset_options own = options ? *options : (struct dataset_options){0};
     own.reads_only = mode == MODEL_READS;
@@ -107,13 +186,7 @@ int samples_read(const struct dataset *d, enum feature_set set, enum model_mode 
     s->columns = features_count(set);
     s->run = calloc(dataset_count(d) + 1, sizeof *s->run);
     struct reading r = {.s = s};
-    int code = s->run ? find_families(s, d, err) : chv_err_set(err, ENOMEM, "out of memory");
-    for (size_t i = 0; i < dataset_count(d) && code == 0; i++) {
-        if (progress) progress(i, dataset_count(d));
-        if (suits(dataset_run(d, i), mode)) code = read_run(&r, d, i, &own, err);
-    }
-    if (code == 0 && s->runs == 0)
-        code = chv_err_set(err, ENOENT, mode == MODEL_PAIRED ? "no run has both reads and writes; try --mode read" : "no run has reads");
+    int code = s->run ? read_all(&r, d, &own, watch, err) : chv_err_set(err, ENOMEM, "out of memory");
     if (code < 0) {
         samples_free(s);
         return code;
@@ -123,19 +196,25 @@ int samples_read(const struct dataset *d, enum feature_set set, enum model_mode 
 }
 
 int samples_read_also(struct samples *s, const struct dataset *d, const struct dataset_options *options, uint64_t skip_ns,
-                      samples_progress_fn *progress, struct chv_err *err)
+                      const struct samples_watch *watch, struct chv_err *err)
 {
     struct dataset_options own = options ? *options : (struct dataset_options){0};
+    struct samples_watch quiet = {.progress = watch ? watch->progress : NULL}; /* what cannot be read was said before */
     own.skip_ns = skip_ns;
     samples_free(s->also);
     s->also = NULL;
-    return samples_read(d, s->set, s->mode, &own, progress, &s->also, err);
+    int code = samples_read(d, s->set, s->mode, &own, &quiet, &s->also, err);
+    if (code < 0) return code;
+    bool same = s->also->runs == s->runs;
+    for (size_t r = 0; same && r < s->runs; r++) same = s->also->run[r].run == s->run[r].run;
+    return same ? 0 : chv_err_set(err, EBADMSG, "a run that was read before cannot be read again: the data set is being changed");
 }
 
 void samples_free(struct samples *s)
 {
     if (!s) return;
     samples_free(s->also);
+    for (size_t r = 0; s->run && r < s->runs; r++) run_fini(&s->run[r]);
     free(s->x);
     free(s->row);
     free(s->run);

@@ -71,19 +71,50 @@ rf = [m for m in all if m["file"] == "./rf.model"]
 assert [m["mode"] for m in rf] == ["paired", "read"] and rf[0]["runs"] == 21 and rf[1]["runs"] == 30, rf
 assert {c["name"]: c["ransomware"] for c in rf[0]["classes"]} == {"Excel": False, "WannaCry": True, "Zip": False}, rf
 assert rf[0]["command"].startswith("chronovisor train --ransap data --model rf") and len(rf[0]["table_sha256"]) == 64
+m = rf[0]["metrics"]
+assert m["split"] == "run" and m["ransomware_runs"] == 7 and m["benign_runs"] == 14 and 0 <= m["runs_f1"] <= 1 and m["roc_auc"] > 0.8, m
 PY
-for split in run benign condition; do
+expect_exit 0 chronovisor models rf.model
+grep -q 'metrics, runs left out' out || fail "models: $(cat out)"
+expect_exit 0 chronovisor train --ransap data --model rf --mode paired --no-evaluate -o quick.model
+expect_exit 0 chronovisor models quick.model --json
+grep -q '"metrics": {}' out || fail "metrics that nobody worked out: $(cat out)"
+for split in run half benign condition; do
   expect_exit 0 chronovisor evaluate --ransap data --model gbt --features default --split $split --skip 2s --json
   python3 - $split <<'PY' || fail "evaluate --split $split"
 import json, sys
 paired, read = [json.loads(line) for line in open("out")]
 assert paired["mode"] == "paired" and read["mode"] == "read" and read["split"] == sys.argv[1] and read["skip_seconds"] == 2
-assert read["ransomware_runs"] == 10 and read["benign_runs"] == 20, read
+half = sys.argv[1] == "half"  # of an odd number the larger half is learned from
+assert read["ransomware_runs"] == (5 if half else 10) and read["benign_runs"] == (10 if half else 20), read
+assert paired["ransomware_runs"] == (3 if half else 7) and paired["folds"] == {"run": 5, "half": 1, "benign": 2, "condition": 2}[sys.argv[1]]
+assert [c["condition"] for c in read["conditions"]] == ["win7-a", "win7-b"] and sum(c["benign_runs"] for c in read["conditions"]) == read["benign_runs"]
+assert len(read["missed"]) == read["ransomware_runs"] - read["detected"] and len(read["alarmed_falsely"]) == read["false_alarms"]
+assert 0 <= read["runs_roc_auc"] <= 1 and read["benign_hours"] > 0 and "losses" not in read
 if sys.argv[1] == "run":
     assert paired["roc_auc"] > 0.8 and paired["false_alarms"] == 0 and paired["ransomware_runs"] == 7, paired
     assert 0 <= read["roc_auc"] <= 1 and 0 <= read["macro_f1"] <= 1, read
 PY
 done
+chronovisor evaluate --ransap data --model rf --split half --seed 1 --mode read --json >half1
+chronovisor evaluate --ransap data --model rf --split half --seed 1 --mode read --json >half2
+cmp half1 half2 || fail "the same seed, other halves"
+expect_exit 0 chronovisor evaluate --ransap data --model rf --features paper --mode any --plot p.svg
+expect_exit 0 chronovisor evaluate --ransap data --model rf --features paper --mode read --plot p.png
+python3 - <<'PY' || fail "pictures"
+import struct, xml.etree.ElementTree as x, zlib
+for name in ("p.svg", "p-read.svg"):
+    r = x.parse(name).getroot()
+    assert r.tag.endswith("svg") and len(list(r.iter())) > 100, name
+d = open("p.png", "rb").read()
+assert d[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", d[16:24]) == (1400, 760)
+at, image = 8, b""
+while at < len(d):
+    n, kind = struct.unpack(">I4s", d[at:at + 8])
+    if kind == b"IDAT": image += d[at + 8:at + 8 + n]
+    at += 12 + n
+assert len(set(zlib.decompress(image))) > 50, "a blank sheet"
+PY
 expect_exit 0 chronovisor evaluate --ransap data --model rf --features paper --mode read --split family
 grep -q 'could not be judged' out || fail "one family left out of one, and nothing was said"
 expect_exit 0 chronovisor features --ransap data --mode read -o features.csv
@@ -107,7 +138,9 @@ one_line_error chronovisor score --ransap data --csv x
 one_line_error chronovisor score --ransap data --model rf.model
 one_line_error chronovisor score --ransap data --model rf.csv --csv x
 one_line_error chronovisor score --ransap data --model rf.model --csv /dev/full
-one_line_error chronovisor evaluate --ransap data --split half
+one_line_error chronovisor evaluate --ransap data --split thirds
+one_line_error chronovisor evaluate --ransap data --plot p.gif
+one_line_error chronovisor evaluate --ransap data --model knn --mode read --plot no/such/folder/p.svg
 one_line_error chronovisor evaluate --ransap data --decision 1,2
 one_line_error chronovisor models
 one_line_error chronovisor models rf.csv
@@ -123,6 +156,20 @@ grep -q 'SHA-256' err || fail "a damaged model: $(cat err)"
 mv "data/dataset/original/win7-a/Zip/Zip-1/ata_write.csv" kept.csv
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n' >data/dataset/original/win7-a/Zip/Zip-1/ata_write.csv
 expect_exit 1 chronovisor score --model rf.model --ransap data --csv broken.csv
-[[ $(wc -l <err) == 1 && $(cat err) == *"Zip-1/ata_write.csv: no table"* ]] || fail "$(cat err)"
+[[ $(wc -l <err) == 2 && $(cat err) == *"Zip-1/ata_write.csv: no table"*"(above): 1 of 30"* ]] || fail "$(cat err)"
 [[ $(grep -v Zip-1, rf.csv | md5sum) == "$(grep -v Zip-1, broken.csv | md5sum)" ]] || fail "a broken run changed the others"
+for verb in "features -o broken.csv --mode paired" "train --model knn -o broken.model" "evaluate --model knn"; do
+  # shellcheck disable=SC2086 # words
+  expect_exit 1 chronovisor $verb --ransap data
+  [[ $(wc -l <err) == 2 && $(cat err) == *"Zip-1/ata_write.csv: no table"*"(above): 1 of 30"* ]] || fail "$verb: $(cat err)"
+done
+expect_exit 0 chronovisor models broken.model --json
+[[ $(head -n 1 out) == *'"runs": 20,'* ]] || fail "not all the others were learned from: $(cat out)"
+mkdir -p gone/dataset/original/win7/{Zip/Zip-1,Cerber/Cerber-1,Cerber/Cerber-2}
+for f in gone/dataset/original/win7/*/*; do echo nothing | tee "$f/ata_read.csv" >"$f/ata_write.csv"; done
+for verb in "features -o x" "train -o x" evaluate "score --model rf.model --csv -"; do
+  # shellcheck disable=SC2086 # words
+  expect_exit 2 chronovisor $verb --ransap gone
+  grep -q 'Zip-1/ata_read.csv: no table' err && grep -q 'Cerber-2' err || fail "$verb: $(cat err)"
+done
 mv kept.csv data/dataset/original/win7-a/Zip/Zip-1/ata_write.csv
