@@ -147,36 +147,45 @@ static void draw_cell(cairo_t *cr, const struct plot_rect *cell, size_t count, d
         cairo_rectangle(cr, cell->x, cell->y, cell->w, cell->h);
         cairo_fill(cr);
     }
-    if (count == 0 || cell->w < 22) return;
+    if (count == 0 || cell->w < 22 || cell->h < 10) return;
     snprintf(text, sizeof text, "%zu", count);
     pen_colour(cr, share > 0.45 ? 0xffffff : PEN_INK);
-    pen_text(cr, cell->x + cell->w / 2, cell->y + cell->h / 2 + 4, cell->w > 40 ? 12 : 9, PEN_CENTER, text);
+    pen_text(cr, cell->x + cell->w / 2, cell->y + cell->h / 2 + 4, cell->w > 40 && cell->h > 14 ? 12 : 9, PEN_CENTER, text);
+}
+
+static void draw_column_name(cairo_t *cr, double x, double y, double size, const char *name)
+{
+    cairo_save(cr);
+    cairo_translate(cr, x + size / 3, y);
+    cairo_rotate(cr, -1.5707963267948966);
+    pen_text(cr, 0, 0, size, PEN_RIGHT, name);
+    cairo_restore(cr);
 }
 
 /* Rows: what it was; columns: what it was taken for. */
 static void draw_confusion(cairo_t *cr, const struct plot_rect *r, const struct samples *s, const struct evaluation *e)
 {
-    double side = r->w / (double)s->families, size = side > 14 ? 11 : side * 0.8;
+    size_t columns = 0;
+    while (evaluate_class(s, columns)) columns++;
+    double wide = columns > 2 ? r->w / (double)columns : 90, high = r->h / (double)s->families, side = wide < high ? wide : high;
+    double size = side > 14 ? 11 : side * 0.8;
+    char name[40], text[48];
     for (size_t is = 0; is < s->families; is++) {
-        char name[40], text[48];
-        double all = 0;
-        for (size_t said = 0; said < s->families; said++) all += (double)e->confusion[is][said];
-        for (size_t said = 0; said < s->families; said++) {
-            struct plot_rect cell = {r->x + (double)said * side, r->y + (double)is * side, side, side};
+        double all = 0, y = r->y + (double)is * high;
+        for (size_t said = 0; said < columns; said++) all += (double)e->confusion[is][said];
+        for (size_t said = 0; said < columns; said++) {
+            struct plot_rect cell = {r->x + (double)said * wide, y, wide, high};
             draw_cell(cr, &cell, e->confusion[is][said], all > 0 ? (double)e->confusion[is][said] / all : 0);
         }
         snprintf(text, sizeof text, "%s%s", plain(s->family[is], name), s->ransomware[is] ? " *" : "");
         pen_colour(cr, PEN_INK);
-        pen_text(cr, r->x - 6, r->y + ((double)is + 0.5) * side + size / 3, size, PEN_RIGHT, text);
-        cairo_save(cr);
-        cairo_translate(cr, r->x + ((double)is + 0.5) * side + size / 3, r->y + r->h + 6);
-        cairo_rotate(cr, -1.5707963267948966);
-        pen_text(cr, 0, 0, size, PEN_RIGHT, text);
-        cairo_restore(cr);
+        pen_text(cr, r->x - 6, y + high / 2 + size / 3, size, PEN_RIGHT, text);
     }
-    pen_frame(cr, r);
+    for (size_t said = 0; said < columns; said++)
+        draw_column_name(cr, r->x + ((double)said + 0.5) * wide, r->y + r->h + 6, size, plain(evaluate_class(s, said), name));
+    pen_frame(cr, &(struct plot_rect){r->x, r->y, (double)columns * wide, r->h});
     pen_colour(cr, PEN_INK);
-    pen_text_bold(cr, r->x, r->y - 8, 12, PEN_LEFT, "Windows of 10 s: rows are what they were (* ransomware), columns what they were taken for");
+    pen_text_bold(cr, r->x, r->y - 8, 12, PEN_LEFT, "Windows of 10 s: what they were (* ransomware), and were taken for");
 }
 
 static int draw_all(cairo_t *cr, const struct evaluate_facts *f, const struct evaluation *e)

@@ -51,13 +51,13 @@ static void print_runs(const struct evaluation *e)
 static void print_confusion(const struct samples *s, const struct evaluation *e)
 {
     printf("  %-14s %5s %6s %6s   windows named\n  %-14s %5s %6s %6s  ", "", "", "", "", "family", "runs", "alarms", "F1");
-    for (size_t o = 0; o < s->families; o++) printf(" %6.6s", s->family[o]);
+    for (size_t o = 0; evaluate_class(s, o); o++) printf(" %6.6s", evaluate_class(s, o));
     printf("\n");
     for (size_t f = 0; f < s->families; f++) {
         char f1[16];
         printf("  %c %-12.12s %5zu %6zu %6s  ", s->ransomware[f] ? '*' : ' ', s->family[f], e->family[f].runs, e->family[f].alarms,
                figure(e->family[f].f1, f1));
-        for (size_t o = 0; o < s->families; o++) printf(" %6zu", e->confusion[f][o]);
+        for (size_t o = 0; evaluate_class(s, o); o++) printf(" %6zu", e->confusion[f][o]);
         printf("\n");
     }
 }
@@ -128,7 +128,7 @@ void evaluate_print_table(const struct evaluate_facts *f, const struct evaluatio
     printf("  windows of 10 s  %zu, %zu of ransomware: precision %s, recall %s, F1 %s, ROC AUC %s, TPR at 1%% FPR %s\n", e->windows,
            e->windows_ransomware, figure(e->precision, a[0]), figure(e->recall, a[1]), figure(e->f1, a[2]), figure(e->auc, a[3]),
            figure(e->tpr_at_fpr_1, a[4]));
-    printf("  families         macro F1 %s, weighted F1 %s\n", figure(e->macro_f1, a[0]), figure(e->weighted_f1, a[1]));
+    if (!s->two) printf("  families         macro F1 %s, weighted F1 %s\n", figure(e->macro_f1, a[0]), figure(e->weighted_f1, a[1]));
     print_runs(e);
     print_confusion(s, e);
     print_conditions(e);

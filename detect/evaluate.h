@@ -43,7 +43,7 @@ struct evaluate_losses {
 
 struct evaluate_family {
     size_t runs, alarms;           /* runs judged; with an alarm */
-    double precision, recall, f1;  /* of windows, as a class; NAN when nothing can be said */
+    double precision, recall, f1;  /* of windows, as a class; NAN when nothing can be said, or it is none */
     struct evaluate_losses losses;
 };
 
@@ -77,7 +77,7 @@ struct evaluation {
     struct evaluate_roc roc;
     /* windows: which family. Of what was held out with all its kind nothing can be named: NAN for those splits */
     double macro_f1, weighted_f1;
-    size_t confusion[MODEL_CLASSES_MAX][MODEL_CLASSES_MAX]; /* [is][was said] */
+    size_t confusion[MODEL_CLASSES_MAX][MODEL_CLASSES_MAX]; /* [family that it is][class that was said] */
     /* runs: ransomware or not, by the alarm; the curve by the decider's highest sum */
     size_t runs_ransomware, runs_benign, detected, false_alarms;
     double runs_precision, runs_recall, runs_f1, runs_auc, runs_tpr_at_fpr_1;
@@ -101,6 +101,8 @@ typedef void evaluate_progress_fn(size_t done, size_t total);
 int evaluate(const struct samples *s, enum model_kind kind, enum evaluate_split split, uint64_t seed, uint64_t skip_ns,
              const struct decision *decision, evaluate_progress_fn *progress, struct evaluation *out, struct chv_err *err);
 void evaluation_fini(struct evaluation *e);
+/* The classes that can be said: the families, or just benign and ransomware where samples learn two. NULL: no more. */
+const char *evaluate_class(const struct samples *s, size_t index);
 
 /* The figures as a JSON object (jansson's, new): those of windows and runs; with `all`, also families, conditions and which runs
  * were missed or alarmed falsely. What is not known, or would take for ever, is null. NULL: out of memory. */

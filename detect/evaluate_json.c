@@ -97,7 +97,7 @@ static json_t *families(const struct samples *s, const struct evaluation *e)
         put(one, "precision", of->precision);
         put(one, "recall", of->recall);
         put(one, "f1", of->f1);
-        for (size_t o = 0; o < s->families; o++) json_array_append_new(named, json_integer((json_int_t)e->confusion[f][o]));
+        for (size_t o = 0; evaluate_class(s, o); o++) json_array_append_new(named, json_integer((json_int_t)e->confusion[f][o]));
         json_object_set_new(one, "windows_named", named);
         put_losses(one, &of->losses);
         json_array_append_new(list, one);
@@ -142,6 +142,9 @@ json_t *evaluation_json(const struct samples *s, const struct evaluation *e, boo
     put_runs(o, e);
     put_losses(o, &e->losses);
     if (all) {
+        json_t *classes = json_array();
+        for (size_t c = 0; evaluate_class(s, c); c++) json_array_append_new(classes, text(evaluate_class(s, c)));
+        json_object_set_new(o, "classes", classes);
         json_object_set_new(o, "families", families(s, e));
         json_object_set_new(o, "conditions", conditions(e));
         json_object_set_new(o, "missed", wrong(s, e, true));

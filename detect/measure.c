@@ -57,7 +57,7 @@ static void windows_of_run(const struct judgements *j, size_t r, struct windows 
             if (mean[c] > mean[best]) best = c;
         }
         w->list[w->count++] = one;
-        out->confusion[run->label][best]++;
+        out->confusion[run->label][s->two ? s->ransomware[best] != 0 : best]++;
     }
 }
 
@@ -124,10 +124,21 @@ static int binary(struct windows *w, struct evaluation *out)
     return roc_of(w->list, w->count, &out->roc, &out->auc, &out->tpr_at_fpr_1);
 }
 
+const char *evaluate_class(const struct samples *s, size_t index)
+{
+    static const char *const two[] = {"benign", "ransomware"};
+    if (s->two) return index < 2 ? two[index] : NULL;
+    return index < s->families ? s->family[index] : NULL;
+}
+
 static void families(const struct samples *s, enum evaluate_split split, struct evaluation *out)
 {
     double macro = 0, weighted = 0, total = 0, present = 0;
     for (size_t c = 0; c < s->families; c++) {
+        if (s->two) {
+            out->family[c].precision = out->family[c].recall = out->family[c].f1 = NAN;
+            continue;
+        }
         double is = 0, said = 0, right = (double)out->confusion[c][c];
         for (size_t o = 0; o < s->families; o++) is += (double)out->confusion[c][o], said += (double)out->confusion[o][c];
         struct evaluate_family *f = &out->family[c];
@@ -140,7 +151,7 @@ static void families(const struct samples *s, enum evaluate_split split, struct 
         total += is;
         present++;
     }
-    bool nameable = split == SPLIT_RUN || split == SPLIT_HALF || split == SPLIT_CONDITION;
+    bool nameable = !s->two && (split == SPLIT_RUN || split == SPLIT_HALF || split == SPLIT_CONDITION);
     out->macro_f1 = nameable ? ratio(macro, present) : NAN;
     out->weighted_f1 = nameable ? ratio(weighted, total) : NAN;
 }
@@ -172,7 +183,7 @@ double evaluate_poisson_most(size_t count)
 }
 
 /* How long one looked at a benign run. */
-static void benign_time(const struct samples *s, const struct samples_run *run, struct evaluation *out)
+static void benign_time(const struct samples *s, const struct samples_run *run, double skip, struct evaluation *out)
 {
     uint64_t before = run->start_ns;
     for (size_t i = run->first; i < run->first + run->rows; i++) {
@@ -180,7 +191,8 @@ static void benign_time(const struct samples *s, const struct samples_run *run, 
         if (s->row[i].active) out->benign_active_seconds += (double)(tick < FEATURES_TICK_NS ? tick : FEATURES_TICK_NS) * 1e-9;
         before = s->row[i].end_ns;
     }
-    out->benign_seconds += (double)(before - run->start_ns) * 1e-9;
+    double seen = (double)(before - run->start_ns) * 1e-9, ran = (double)(run->run->finish_ns - run->run->begin_ns) * 1e-9 - skip;
+    out->benign_seconds += ran > seen ? ran : seen; /* a corpus says how long it looked; where nothing happened there are no rows */
 }
 
 static struct evaluate_condition *condition_of(struct evaluation *out, const char *name)
@@ -201,7 +213,8 @@ static int by_condition_name(const void *a, const void *b)
     return strcmp(((const struct evaluate_condition *)a)->name, ((const struct evaluate_condition *)b)->name);
 }
 
-static void count_run(const struct samples *s, const struct samples_run *run, const struct evaluate_run *one, struct evaluation *out)
+static void count_run(const struct samples *s, const struct samples_run *run, const struct evaluate_run *one, double skip,
+                      struct evaluation *out)
 {
     struct evaluate_condition *c = condition_of(out, run->run->condition);
     out->family[run->label].runs++;
@@ -217,7 +230,7 @@ static void count_run(const struct samples *s, const struct samples_run *run, co
         out->false_alarms += one->alarm;
         c->false_alarms += one->alarm;
         out->benign_alarms += one->alarms;
-        benign_time(s, run, out);
+        benign_time(s, run, skip, out);
     }
 }
 
@@ -230,7 +243,7 @@ static int runs(const struct judgements *j, uint64_t skip_ns, double *work, stru
         const struct evaluate_run *one = &j->run[r];
         if (!one->judged) continue;
         bool bad = s->ransomware[s->run[r].label] != 0;
-        count_run(s, &s->run[r], one, out);
+        count_run(s, &s->run[r], one, (double)skip_ns * 1e-9, out);
         scores[judged++] = (struct scored){one->highest, bad};
         if (!one->alarm || !bad) continue;
         seconds[n] = one->alarm_ns > skip_ns ? (double)(one->alarm_ns - skip_ns) * 1e-9 : 0;

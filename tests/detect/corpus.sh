@@ -28,9 +28,10 @@ expect_exit 1 chronovisor features --corpus c -o rows.csv
 cmp rows.csv good.csv || fail "what cannot be read changed what can"
 grep -q 'manifest.json: line 2: not a JSON' err && grep -q 'run b is named twice' err && grep -q 'c/runs/c/store' err || fail "$(cat err)"
 grep -q 'could not be read (above): 4 of 6' err && (($(wc -l <err) == 5)) || fail "$(cat err)"
-{ line a zip benign 11 20; line b inplace ransomware 2000 3000; } >c/manifest.json
+{ line a zip benign 11 20; line b inplace ransomware 2000 3000; line e idle benign 2000 3000; } >c/manifest.json
+cp -r c/runs/b c/runs/e
 expect_exit 1 chronovisor features --corpus c -o rows.csv
-grep -q 'nothing was recorded between' err || fail "$(cat err)"
+grep -q 'b/store: nothing was recorded between' err && (($(wc -l <err) == 2)) || fail "$(cat err)" # a machine may be idle, an attack not
 { line c zip benign 11 20; line d zip benign 11 20; } >c/manifest.json
 expect_exit 2 chronovisor features --corpus c -o rows.csv
 
@@ -87,7 +88,8 @@ for which in ("median", "p90", "worst"):
     assert l["files_guest"][which] == 23 and l["files_disk"][which] == 23 and l["bytes_guest"][which] == 460000, l
     assert abs(l["overwritten_share"][which] - over / (768 * 1024)) < 1e-4 and abs(l["files_guest_share"][which] - 23 / 40) < 1e-4, l
 assert [f.get("losses", {}).get("runs") for f in e["families"]] == [None, 5], e["families"]
-assert len(e["missed"]) == 5 and [c["condition"] for c in e["conditions"]] == ["ext4", "luks"], e
+assert e["classes"] == ["benign", "ransomware"] and all(len(f["windows_named"]) == 2 and sum(f["windows_named"]) == 15 for f in e["families"]), e
+assert e["macro_f1"] is None and len(e["missed"]) == 5 and [c["condition"] for c in e["conditions"]] == ["ext4", "luks"], e
 assert 140 / 3600 < e["benign_hours"] < 160 / 3600 and abs(e["alarms_a_day_at_most"] * e["benign_hours"] - 71.9) < 0.1, e
 PY
 done

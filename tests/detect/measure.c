@@ -69,7 +69,7 @@ static void world_init(struct world *w)
     for (size_t r = 0; r < 4; r++) {
         bool bad = r < 3;
         w->of[r] = (struct dataset_run){.condition = names[2], .family = names[bad ? 0 : 1], .path = names[2], .ransomware = bad,
-                                        .begin_ns = BEGIN, .malicious_ns = bad ? BEGIN + SECOND : 0, .tree_files = bad ? 10 : 0,
+                                        .begin_ns = BEGIN, .finish_ns = BEGIN + 15 * SECOND, .malicious_ns = bad ? BEGIN + SECOND : 0, .tree_files = bad ? 10 : 0,
                                         .tree_bytes = bad ? 8 << 20 : 0};
         w->run[r] = (struct samples_run){.run = &w->of[r], .first = r * 20, .rows = 20, .label = bad ? 0 : 1};
         if (bad) {
@@ -104,6 +104,9 @@ static void test_runs(void)
     CHECK(e->runs_precision == 1 && near(e->runs_recall, 2 / 3.0) && near(e->runs_f1, 0.8) && e->runs_auc == 1);
     CHECK(e->conditions == 1 && near(evaluate_condition_f1(&e->condition[0]), 0.8));
     CHECK(near(e->benign_seconds, 20) && near(e->benign_active_seconds, 10));
+    CHECK(strcmp(evaluate_class(&w.s, 1), "Good") == 0 && !evaluate_class(&w.s, 2));
+    w.s.two = true;
+    CHECK(strcmp(evaluate_class(&w.s, 1), "ransomware") == 0 && !evaluate_class(&w.s, 2));
     CHECK(e->alarms_a_day == 0 && near(e->alarms_a_day_most, -log(0.05) * 86400 / 20));
     world_fini(&w);
 }
