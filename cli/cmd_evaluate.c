@@ -1,6 +1,7 @@
 /* chronovisor evaluate: how good a kind of model is on runs that it did not learn from. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/evaluate_out.h"
 #include "cli/ransap.h"
@@ -8,7 +9,7 @@
 static const struct cli_option options[] = {
     CLI_OPT_RANSAP,
     CLI_OPT_CORPUS,
-    {"--model", "KIND", "rf, svm, knn, gbt or default (gbt)"},
+    {"--model", "KIND|FILE", "rf, svm, knn, gbt or default (gbt); or a model file, which is judged as it is: nothing is held out"},
     CLI_OPT_FEATURES,
     CLI_OPT_MODE,
     {"--split", "run|half|family|benign|condition", "run: five folds of whole runs (default); half: one half of each family's runs to "
@@ -29,6 +30,7 @@ struct job {
     enum evaluate_split split;
     uint64_t seed;
     const struct decision *decision;
+    struct model *given; /* --model FILE */
 };
 
 static void progress(size_t done, size_t total)
@@ -49,27 +51,51 @@ static int draw(const struct job *j, const struct evaluate_facts *facts, const s
     return evaluate_plot(facts, e, path, &err) < 0 ? cli_fail(j->r->args, &err) : 0;
 }
 
+static int judge(const struct job *j, struct samples *s, struct evaluation *e)
+{
+    struct chv_err err;
+    const struct model *part = !j->given ? NULL : s->mode == MODEL_READS ? model_reads_part(j->given) : j->given;
+    if (part) s->two = true;
+    if (!part && !ransap_classes(j->r, s)) return CLI_ERROR;
+    int code = part ? evaluate_given(s, part, j->r->skip_ns, j->decision, e, &err)
+                    : evaluate(s, j->kind, j->split, j->seed, j->r->skip_ns, j->decision, progress, e, &err);
+    cli_progress_end();
+    return code < 0 ? cli_fail(j->r->args, &err) : 0;
+}
+
 static int evaluate_mode(const struct job *j, enum model_mode mode)
 {
     struct samples *s = NULL;
-    struct chv_err err;
-    int code = ransap_samples(j->r, mode, true, &s);
+    int code = ransap_samples(j->r, mode, !j->given, &s);
     if (code != 0) return code;
     struct evaluation *e = calloc(1, sizeof *e);
-    if (!e)
-        code = cli_failf(j->r->args, "out of memory");
-    else if (!ransap_classes(j->r, s))
-        code = CLI_ERROR;
-    else if (evaluate(s, j->kind, j->split, j->seed, j->r->skip_ns, j->decision, progress, e, &err) < 0)
-        code = cli_fail(j->r->args, &err);
-    cli_progress_end();
-    struct evaluate_facts facts = {s, j->kind, j->split, j->seed, j->r->skip_ns};
+    code = e ? judge(j, s, e) : cli_failf(j->r->args, "out of memory");
+    struct evaluate_facts facts = {.samples = s, .kind = j->given ? model_kind(j->given) : j->kind, .split = j->split, .seed = j->seed,
+                                   .skip_ns = j->r->skip_ns, .given = j->given ? cli_value(j->r->args, "--model") : NULL};
     if (code == 0) (j->r->args->json ? evaluate_print_json : evaluate_print_table)(&facts, e);
     if (code == 0) code = draw(j, &facts, e);
     if (e) evaluation_fini(e);
     free(e);
     samples_free(s);
     return code;
+}
+
+/* --model is a kind, or else a file: its features and its kinds of streams count then. false after one line. */
+static bool read_model(struct job *j)
+{
+    static const char *const of_learning[] = {"--split", "--features", "--classes", "--seed"};
+    const struct cli_args *args = j->r->args;
+    const char *name = cli_value(args, "--model");
+    struct chv_err err;
+    if (!name || strcmp(name, "default") == 0 || model_kind_find(name) >= 0 || access(name, F_OK) < 0) return ransap_kind(args, &j->kind);
+    for (size_t i = 0; i < sizeof of_learning / sizeof *of_learning; i++)
+        if (cli_value(args, of_learning[i])) {
+            cli_failf(args, "%s is about learning, and %.100s is a model that has learned; leave one of them out", of_learning[i], name);
+            return false;
+        }
+    if (model_load(name, &j->given, &err) == 0) return true;
+    cli_fail(args, &err);
+    return false;
 }
 
 static bool plot_name(const struct cli_args *args)
@@ -85,7 +111,7 @@ static int run(int argc, char **argv)
     struct cli_args args;
     if (!cli_parse(&cmd_evaluate, argc, argv, &args)) return CLI_ERROR;
     int code = CLI_ERROR;
-    struct ransap r = {0};
+    struct ransap r = {.args = &args};
     struct decision decision;
     const char *split = cli_value(&args, "--split");
     int found = split ? evaluate_split_find(split) : SPLIT_RUN;
@@ -95,13 +121,17 @@ static int run(int argc, char **argv)
         cli_failf(&args, "--split '%.40s' is unknown; choose run, half, family, benign or condition", split);
     else if (!plot_name(&args))
         code = CLI_ERROR;
-    else if (ransap_kind(&args, &j.kind) && cli_number(&args, "--seed", 1, INT32_MAX, &j.seed) && ransap_decision(&args, &decision) &&
+    else if (read_model(&j) && cli_number(&args, "--seed", 1, INT32_MAX, &j.seed) && ransap_decision(&args, &decision) &&
              ransap_open(&args, &r)) {
+        r.given = j.given;
+        if (j.given && model_mode(j.given) == MODEL_READS) r.paired = false;
+        if (j.given && !model_reads_part(j.given)) r.reads = false;
         int paired = r.paired ? evaluate_mode(&j, MODEL_PAIRED) : 1, reads = 1;
         if (paired != CLI_ERROR && r.reads) reads = evaluate_mode(&j, MODEL_READS);
         if (paired == 1 && reads == 1) cli_failf(&args, "no run with reads to judge by");
         code = paired == CLI_ERROR || reads == CLI_ERROR || (paired == 1 && reads == 1) ? CLI_ERROR : ransap_end(&r, CLI_OK);
     }
+    model_free(j.given);
     ransap_close(&r);
     cli_args_fini(&args);
     return code;
@@ -110,7 +140,7 @@ static int run(int argc, char **argv)
 const struct cli_command cmd_evaluate = {
     .name = "evaluate",
     .group = "Detect",
-    .synopsis = "--ransap DIR [--model KIND] [--features SET] [--mode MODE] [--split HOW] [--skip TIME]",
+    .synopsis = "--ransap DIR|--corpus DIR [--model KIND|FILE] [--features SET] [--mode MODE] [--split HOW] [--skip TIME] [--plot FILE]",
     .summary = "how good a kind of model is on runs that it did not learn from",
     .example = "chronovisor evaluate --ransap RanSAP --model rf --features paper --split run",
     .options = options,

@@ -9,6 +9,7 @@ struct evaluate_facts {
     enum model_kind kind;
     enum evaluate_split split;
     uint64_t seed, skip_ns;
+    const char *given; /* the model file that was judged; NULL: models were learned */
 };
 
 /* To standard output. */

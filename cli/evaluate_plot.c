@@ -191,14 +191,17 @@ static void draw_confusion(cairo_t *cr, const struct plot_rect *r, const struct 
 static int draw_all(cairo_t *cr, const struct evaluate_facts *f, const struct evaluation *e)
 {
     const struct plot_rect roc = {80, 80, 480, 250}, times = {80, 430, 480, 250}, confusion = {760, 80, 560, 560};
-    char title[200], f1[16] = "-", runs_f1[16] = "-";
+    char title[240], how[60], f1[16] = "-", runs_f1[16] = "-";
     if (!isnan(e->f1)) snprintf(f1, sizeof f1, "%.3f", e->f1);
     if (!isnan(e->runs_f1)) snprintf(runs_f1, sizeof runs_f1, "%.3f", e->runs_f1);
     pen_colour(cr, 0xffffff);
     cairo_paint(cr);
-    snprintf(title, sizeof title, "%s, %s features, %s streams, split by %s, seed %llu: F1 of windows %s, of runs %s", model_kind_name(f->kind),
-             feature_set_name(f->samples->set), f->samples->mode == MODEL_READS ? "read" : "paired", evaluate_split_name(f->split),
-             (unsigned long long)f->seed, f1, runs_f1);
+    if (f->given)
+        snprintf(how, sizeof how, "a given model");
+    else
+        snprintf(how, sizeof how, "split by %s, seed %llu", evaluate_split_name(f->split), (unsigned long long)f->seed);
+    snprintf(title, sizeof title, "%s, %s features, %s streams, %s: F1 of windows %s, of runs %s", model_kind_name(f->kind),
+             feature_set_name(f->samples->set), f->samples->mode == MODEL_READS ? "read" : "paired", how, f1, runs_f1);
     pen_colour(cr, PEN_INK);
     pen_text_bold(cr, 24, 34, 16, PEN_LEFT, title);
     draw_roc(cr, &roc, e);

@@ -13,7 +13,8 @@ void evaluate_print_json(const struct evaluate_facts *f, const struct evaluation
     json_object_set_new(o, "model", json_string(model_kind_name(f->kind)));
     json_object_set_new(o, "features", json_string(feature_set_name(s->set)));
     json_object_set_new(o, "mode", json_string(s->mode == MODEL_READS ? "read" : "paired"));
-    json_object_set_new(o, "split", json_string(evaluate_split_name(f->split)));
+    json_object_set_new(o, "split", f->given ? json_string("given") : json_string(evaluate_split_name(f->split)));
+    if (f->given) json_object_set_new(o, "model_file", json_string(f->given));
     json_object_set_new(o, "skip_seconds", json_real((double)f->skip_ns * 1e-9));
     json_object_set_new(o, "seed", json_integer((json_int_t)f->seed));
     json_object_update(o, figures);
@@ -119,8 +120,11 @@ void evaluate_print_table(const struct evaluate_facts *f, const struct evaluatio
 {
     const struct samples *s = f->samples;
     char a[5][16];
-    printf("%s, %s features, %s streams, split by %s, %zu folds", model_kind_name(f->kind), feature_set_name(s->set),
-           s->mode == MODEL_READS ? "read" : "paired", evaluate_split_name(f->split), e->folds);
+    printf("%s, %s features, %s streams, ", model_kind_name(f->kind), feature_set_name(s->set), s->mode == MODEL_READS ? "read" : "paired");
+    if (f->given)
+        printf("%s: nothing is held out, what it learned from must not be here", f->given);
+    else
+        printf("split by %s, %zu folds", evaluate_split_name(f->split), e->folds);
     if (f->skip_ns) printf(", first %.0f s cut", (double)f->skip_ns * 1e-9);
     printf("\n");
     if (e->folds_impossible)

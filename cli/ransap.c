@@ -131,6 +131,7 @@ int ransap_end(const struct ransap *r, int code)
 
 enum feature_set ransap_set(const struct ransap *r, enum model_mode mode)
 {
+    if (r->given) return model_feature_set(mode == MODEL_READS ? model_reads_part(r->given) : r->given);
     return mode == MODEL_READS && r->paired_set != FEATURES_PAPER ? FEATURES_READ : r->paired_set;
 }
 

@@ -9,6 +9,7 @@ struct ransap {
     const struct cli_args *args;
     struct dataset *dataset;
     enum feature_set paired_set; /* --features, of streams with writes */
+    const struct model *given;   /* a model whose features count in their place, or NULL */
     bool paired, reads; /* --mode: which kinds of streams; any: both */
     uint64_t skip_ns;
     bool keep_artefacts;

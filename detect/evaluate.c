@@ -92,22 +92,23 @@ static void by_condition(const struct samples *s, struct folds *f)
 }
 
 /* Alarms as detector.c raises them. */
-static void judge_run(const struct samples *s, size_t r, const struct model *m, const uint32_t *family_of, const struct decision *decision,
+static void judge_run(const struct samples *s, size_t r, const struct model *m, const size_t *class_of, const struct decision *decision,
                       struct judgements *j)
 {
+    size_t classes = evaluate_classes(s);
     struct evaluate_run *out = &j->run[r];
     struct decider d;
     uint64_t suspicious_ns = 0;
     decider_init(&d, decision ? decision : model_decision(m));
     out->judged = true;
     for (size_t i = s->run[r].first; i < s->run[r].first + s->run[r].rows; i++) {
-        double p[MODEL_CLASSES_MAX], *of_row = j->probability + i * s->families;
+        double p[MODEL_CLASSES_MAX], *of_row = j->probability + i * classes;
         const struct samples_row *row = &s->row[i];
         struct feature_row as_row = {.end_ns = row->end_ns, .read_bytes = row->read_bytes, .write_bytes = row->write_bytes,
                                      .active = row->active};
         double score = model_score(m, s->x + i * s->columns, p);
-        for (size_t c = 0; c < s->families; c++) of_row[c] = 0;
-        for (size_t c = 0; c < model_class_count(m); c++) of_row[family_of[c]] = p[c];
+        for (size_t c = 0; c < classes; c++) of_row[c] = 0;
+        for (size_t c = 0; c < model_class_count(m); c++) of_row[class_of[c]] += p[c];
         if (!out->alarm) {
             out->read_bytes += row->read_bytes;
             out->write_bytes += row->write_bytes;
@@ -121,6 +122,21 @@ static void judge_run(const struct samples *s, size_t r, const struct model *m, 
             out->alarm_ns = row->end_ns;
         }
     }
+}
+
+/* The runs of one fold, or all (folds NULL). */
+static void judge_runs(const struct samples *s, const struct model *m, const struct folds *folds, uint32_t fold,
+                       const struct decision *decision, struct judgements *j)
+{
+    size_t class_of[MODEL_CLASSES_MAX] = {0};
+    for (size_t c = 0; c < model_class_count(m); c++) {
+        if (s->two)
+            class_of[c] = model_class_is_ransomware(m, c);
+        else
+            while (strcmp(s->family[class_of[c]], model_class_name(m, c)) != 0) class_of[c]++;
+    }
+    for (size_t r = 0; r < s->runs; r++)
+        if (!folds || folds->of[r] == fold) judge_run(s, r, m, class_of, decision, j);
 }
 
 static bool can_learn(const struct samples *s, const uint8_t *use)
@@ -150,11 +166,7 @@ static int run_fold(const struct samples *s, const struct folds *folds, uint32_t
         code = samples_train(s, use, kind, seed, &m, err);
     free(use);
     if (!m) return code;
-    uint32_t family_of[MODEL_CLASSES_MAX] = {0};
-    for (size_t c = 0; c < model_class_count(m); c++)
-        while (strcmp(samples_class(s, family_of[c]), model_class_name(m, c)) != 0) family_of[c]++; /* of two: any of its side */
-    for (size_t r = 0; r < s->runs; r++)
-        if (folds->of[r] == fold) judge_run(s, r, m, family_of, decision, j);
+    judge_runs(s, m, folds, fold, decision, j);
     model_free(m);
     return 0;
 }
@@ -171,26 +183,49 @@ static void split_runs(const struct samples *s, enum evaluate_split split, uint6
         by_family(s, split == SPLIT_FAMILY, f);
 }
 
+static int judgements_init(struct judgements *j, const struct samples *s, struct evaluation *out, struct chv_err *err)
+{
+    memset(out, 0, sizeof *out);
+    *j = (struct judgements){.samples = s, .run = calloc(s->runs + 1, sizeof *j->run),
+                             .probability = calloc(s->rows + 1, evaluate_classes(s) * sizeof *j->probability)};
+    out->run = j->run;
+    return j->run && j->probability ? 0 : chv_err_set(err, ENOMEM, "out of memory");
+}
+
+/* What it comes to, unless something failed; *out is empty then. */
+static int conclude(struct judgements *j, enum evaluate_split split, uint64_t skip_ns, int code, struct evaluation *out, struct chv_err *err)
+{
+    if (code == 0 && (measure(j, split, skip_ns, out) < 0 || measure_losses(j, out) < 0)) code = chv_err_set(err, ENOMEM, "out of memory");
+    free(j->probability);
+    if (code < 0) evaluation_fini(out);
+    return code;
+}
+
 int evaluate(const struct samples *s, enum model_kind kind, enum evaluate_split split, uint64_t seed, uint64_t skip_ns,
              const struct decision *decision, evaluate_progress_fn *progress, struct evaluation *out, struct chv_err *err)
 {
-    memset(out, 0, sizeof *out);
     struct folds folds = {.of = calloc(s->runs + 1, sizeof *folds.of)};
-    struct judgements j = {.samples = s, .run = calloc(s->runs + 1, sizeof *j.run),
-                           .probability = calloc(s->rows + 1, s->families * sizeof *j.probability)};
-    int code = folds.of && j.run && j.probability ? 0 : chv_err_set(err, ENOMEM, "out of memory");
+    struct judgements j;
+    int code = judgements_init(&j, s, out, err);
+    if (code == 0 && !folds.of) code = chv_err_set(err, ENOMEM, "out of memory");
     if (code == 0) split_runs(s, split, seed, &folds);
     for (uint32_t fold = 0; fold < folds.count && code == 0; fold++) {
         if (progress) progress(fold, folds.count);
         code = run_fold(s, &folds, fold, kind, seed, decision, &j, out, err);
     }
     out->folds = folds.count;
-    out->run = j.run;
-    if (code == 0 && (measure(&j, split, skip_ns, out) < 0 || measure_losses(&j, out) < 0)) code = chv_err_set(err, ENOMEM, "out of memory");
     free(folds.of);
-    free(j.probability);
-    if (code < 0) evaluation_fini(out);
-    return code;
+    return conclude(&j, split, skip_ns, code, out, err);
+}
+
+int evaluate_given(const struct samples *s, const struct model *m, uint64_t skip_ns, const struct decision *decision,
+                   struct evaluation *out, struct chv_err *err)
+{
+    struct judgements j;
+    int code = judgements_init(&j, s, out, err);
+    if (code == 0 && (!s->two || s->set != model_feature_set(m))) code = chv_err_set(err, EINVAL, "samples of other features than the model's");
+    if (code == 0) judge_runs(s, m, NULL, 0, decision, &j);
+    return conclude(&j, SPLIT_RUN, skip_ns, code, out, err);
 }
 
 void evaluation_fini(struct evaluation *e)

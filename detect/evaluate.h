@@ -100,9 +100,14 @@ typedef void evaluate_progress_fn(size_t done, size_t total);
 /* `decision` NULL: the models' own. skip_ns: where the runs' looking began. 0 or -errno. The samples outlive *out. */
 int evaluate(const struct samples *s, enum model_kind kind, enum evaluate_split split, uint64_t seed, uint64_t skip_ns,
              const struct decision *decision, evaluate_progress_fn *progress, struct evaluation *out, struct chv_err *err);
+/* The same of a model that is there: nothing is learned, nothing held out, so what it learned from must not be among the samples
+ * for the figures to mean anything. The samples' two must be set: it is judged by ransomware or not. m's features are the samples'. */
+int evaluate_given(const struct samples *s, const struct model *m, uint64_t skip_ns, const struct decision *decision,
+                   struct evaluation *out, struct chv_err *err);
 void evaluation_fini(struct evaluation *e);
 /* The classes that can be said: the families, or just benign and ransomware where samples learn two. NULL: no more. */
 const char *evaluate_class(const struct samples *s, size_t index);
+size_t evaluate_classes(const struct samples *s);
 
 /* The figures as a JSON object (jansson's, new): those of windows and runs; with `all`, also families, conditions and which runs
  * were missed or alarmed falsely. What is not known, or would take for ever, is null. NULL: out of memory. */

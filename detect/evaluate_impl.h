@@ -8,8 +8,12 @@
 struct judgements {
     const struct samples *samples;
     struct evaluate_run *run; /* one a run */
-    double *probability;      /* samples' rows * families */
+    double *probability;      /* samples' rows * evaluate_classes */
 };
+static inline bool class_is_bad(const struct samples *s, size_t class)
+{
+    return s->two ? class == 1 : s->ransomware[class] != 0;
+}
 
 /* Fill what `out` says of windows and runs. 0 or -ENOMEM. */
 int measure(const struct judgements *j, enum evaluate_split split, uint64_t skip_ns, struct evaluation *out);

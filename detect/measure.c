@@ -12,19 +12,19 @@ struct windows {
 };
 
 /* Rows of one window: mean probabilities of the active ones. False: there was too little traffic. */
-static bool window_of(const struct judgements *j, size_t first, size_t count, double *mean)
+static bool window_of(const struct judgements *j, size_t first, size_t count, size_t classes, double *mean)
 {
     const struct samples *s = j->samples;
     uint64_t bytes = 0, span_ns = s->row[first + count - 1].end_ns - s->row[first].end_ns + FEATURES_TICK_NS;
     size_t active = 0;
-    memset(mean, 0, s->families * sizeof *mean);
+    memset(mean, 0, classes * sizeof *mean);
     for (size_t i = first; i < first + count; i++) {
         bytes += s->row[i].read_bytes + s->row[i].write_bytes;
         if (!s->row[i].active) continue;
         active++;
-        for (size_t c = 0; c < s->families; c++) mean[c] += j->probability[i * s->families + c];
+        for (size_t c = 0; c < classes; c++) mean[c] += j->probability[i * classes + c];
     }
-    for (size_t c = 0; c < s->families && active > 0; c++) mean[c] /= (double)active;
+    for (size_t c = 0; c < classes && active > 0; c++) mean[c] /= (double)active;
     return active > 0 && (double)bytes >= (double)span_ns / (double)FEATURES_TICK_NS * FEATURES_ACTIVE_BYTES;
 }
 
@@ -47,17 +47,18 @@ static void windows_of_run(const struct judgements *j, size_t r, struct windows 
     const struct samples *s = j->samples;
     const struct samples_run *run = &s->run[r];
     double mean[MODEL_CLASSES_MAX];
+    size_t classes = evaluate_classes(s);
     for (size_t at = 0, count; at < run->rows; at += count) {
         size_t best = 0;
         count = rows_of_window(s, run, at);
-        if (!window_of(j, run->first + at, count, mean)) continue;
+        if (!window_of(j, run->first + at, count, classes, mean)) continue;
         struct scored one = {0, s->ransomware[run->label] != 0};
-        for (size_t c = 0; c < s->families; c++) {
-            if (s->ransomware[c]) one.score += mean[c];
+        for (size_t c = 0; c < classes; c++) {
+            if (class_is_bad(s, c)) one.score += mean[c];
             if (mean[c] > mean[best]) best = c;
         }
         w->list[w->count++] = one;
-        out->confusion[run->label][s->two ? s->ransomware[best] != 0 : best]++;
+        out->confusion[run->label][best]++;
     }
 }
 
@@ -129,6 +130,11 @@ const char *evaluate_class(const struct samples *s, size_t index)
     static const char *const two[] = {"benign", "ransomware"};
     if (s->two) return index < 2 ? two[index] : NULL;
     return index < s->families ? s->family[index] : NULL;
+}
+
+size_t evaluate_classes(const struct samples *s)
+{
+    return s->two ? 2 : s->families;
 }
 
 static void families(const struct samples *s, enum evaluate_split split, struct evaluation *out)

@@ -103,6 +103,12 @@ l = json.loads(open("out").read())["losses"]
 assert l["found"] + l["early"] == 5, l
 assert l["written_bytes"]["worst"] < 1500000 and l["seconds"]["worst"] < 10 and l["files_disk"]["worst"] <= l["files_guest"]["worst"] < 12, l
 PY
+# a model that is there, on harmless runs alone: alarms a day
+expect_exit 0 chronovisor train --corpus l --model rf --features wide --mode paired --no-evaluate -o l.model
+mkdir g && ln -s ../l/runs g/runs && grep benign l/manifest.json >g/manifest.json
+expect_exit 0 chronovisor evaluate --corpus g --model l.model --json
+python3 -c 'import json; e = json.load(open("out")); assert (e["benign_runs"], e["benign_alarms"], e["ransomware_runs"]) == (5, 0, 0) and e["runs_f1"] is None and e["alarms_a_day"] == 0, e' ||
+  fail "harmless runs alone: $(cat out)"
 printf 'time_ns\tfiles\tbytes\n5\t1\t1\n4\t1\t1\n' >l/hits.tsv
 expect_exit 1 chronovisor evaluate --corpus l --model rf --mode paired
 grep -q '5 folds could not be judged' out && grep -q '(above): 5 of 10' err || fail "without its attacks: $(cat out err)"

@@ -96,6 +96,15 @@ if sys.argv[1] == "run":
     assert 0 <= read["roc_auc"] <= 1 and 0 <= read["macro_f1"] <= 1, read
 PY
 done
+expect_exit 0 chronovisor evaluate --ransap data --model rf.model --json --plot given.svg
+python3 - <<'PY' || fail "a model that is there: $(cat out)"
+import csv, json
+paired, read = [json.loads(line) for line in open("out")]
+assert paired["split"] == "given" and paired["model_file"] == "rf.model" and paired["mode"] == "paired" and read["mode"] == "read"
+assert (paired["ransomware_runs"], paired["benign_runs"], read["ransomware_runs"], read["benign_runs"]) == (7, 14, 10, 20)
+alarmed = {r["run"] for r in csv.DictReader(open("rf.csv")) if r["alarm"] == "1"}  # what score says
+assert paired["classes"] == ["benign", "ransomware"] and paired["detected"] == sum(r[-1] < "7" and "WannaCry" in r for r in alarmed) == 7, alarmed
+PY
 chronovisor evaluate --ransap data --model rf --split half --seed 1 --mode read --json >half1
 chronovisor evaluate --ransap data --model rf --split half --seed 1 --mode read --json >half2
 cmp half1 half2 || fail "the same seed, other halves"
@@ -140,6 +149,8 @@ one_line_error chronovisor score --ransap data --model rf.csv --csv x
 one_line_error chronovisor score --ransap data --model rf.model --csv /dev/full
 one_line_error chronovisor evaluate --ransap data --split thirds
 one_line_error chronovisor evaluate --ransap data --plot p.gif
+one_line_error chronovisor evaluate --ransap data --model rf.model --split run
+one_line_error chronovisor evaluate --ransap data --model rf.csv
 one_line_error chronovisor evaluate --ransap data --model knn --mode read --plot no/such/folder/p.svg
 one_line_error chronovisor evaluate --ransap data --decision 1,2
 one_line_error chronovisor models
@@ -150,6 +161,7 @@ grep -q 'cut off' err || fail "a cut model: $(cat err)"
 python3 -c 'd = bytearray(open("rf.model", "rb").read()); d[-100] ^= 1; open("flipped.model", "wb").write(d)'
 one_line_error chronovisor score --ransap data --model flipped.model --csv x
 grep -q 'SHA-256' err || fail "a damaged model: $(cat err)"
+one_line_error chronovisor evaluate --model flipped.model --ransap data
 [[ ! -e x ]] || fail "a table was left behind by a failure"
 
 # one run's file is no table: said, and the other runs are scored as before
