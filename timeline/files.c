@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/jail.h"
 #include "timeline/files_wire.h"
 
 struct files_fs {
@@ -56,7 +57,8 @@ static int worker_start(struct files_fs *fs, struct chv_err *err)
     }
     if (pid == 0) {
         close(ends[0]);
-        files_jail(ends[1]);
+        /* libtsk leaks, and a damaged file system may make it walk in circles */
+        jail_enter(ends[1], &(struct jail){.memory_bytes = UINT64_C(1) << 30, .cpu_seconds = 3600});
         files_worker(ends[1], fs->window, fs->image.size_bytes);
     }
     close(ends[1]);

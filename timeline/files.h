@@ -2,7 +2,7 @@
  *
  * What is parsed is hostile, and the parser is large and old, so it never runs in the caller's
  * process: files_open starts a worker that can do nothing but compute and ask for blocks
- * (see files_jail.c). A file system that crashes or stalls the parser is an error, nothing more.
+ * (see base/jail.h). A file system that crashes or stalls the parser is an error, nothing more.
  * Everything a worker says is checked before it is passed on, but stays the claim of a hostile
  * image: names may hold any byte but NUL, sizes and times any value.
  *

@@ -65,8 +65,6 @@ struct wire_done {
     char text[400];
 };
 
-/* files_jail.c: give up everything but computing and talking to `socket`. */
-void files_jail(int socket);
 /* files_worker.c: serve requests until the socket closes; never returns. */
 _Noreturn void files_worker(int socket, void *window, uint64_t size_bytes);
 

@@ -1,5 +1,5 @@
-/* The worker's jail: no files, no network, no new processes, bounded memory. A file system that takes over
- * the parser can then compute and talk nonsense, which the caller checks, and nothing else. */
+#include "base/jail.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -14,10 +14,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "timeline/files_wire.h"
-
-#define JAIL_MEMORY_BYTES ((rlim_t)1 << 30)
 
 /* A sanitizer reserves terabytes of addresses and reports through system calls of its own. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -61,7 +57,7 @@ static void jail_syscalls(void)
 #endif
 }
 
-/* What the program has mapped already (an index may be much), on top of which the parser gets its allowance. */
+/* What the program has mapped already (an index may be much), on top of which a parser gets its allowance. */
 static rlim_t data_bytes(void)
 {
     char text[256] = "", *p = text;
@@ -74,7 +70,7 @@ static rlim_t data_bytes(void)
     return (rlim_t)strtoull(p, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE);
 }
 
-void files_jail(int socket)
+void jail_enter(int socket, const struct jail *limits)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_DUMPABLE, 0);
@@ -83,11 +79,11 @@ void files_jail(int socket)
     /* Local times (FAT) are taken as UTC, and no time zone file is read. */
     setenv("TZ", "UTC0", 1);
     tzset();
-    struct rlimit none = {0, 0}, an_hour = {3600, 3600};
-    setrlimit(RLIMIT_CPU, &an_hour); /* a file system that makes the parser walk in circles */
+    struct rlimit none = {0, 0}, cpu = {limits->cpu_seconds, limits->cpu_seconds};
+    if (limits->cpu_seconds) setrlimit(RLIMIT_CPU, &cpu);
     setrlimit(RLIMIT_CORE, &none);
     if (SANITIZED) return; /* keeps stderr and its reports */
-    rlim_t allowance = data_bytes() + JAIL_MEMORY_BYTES;
+    rlim_t allowance = data_bytes() + limits->memory_bytes;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3 && null >= 0; fd++) dup2(null, fd);
     if (socket > 3) syscall(__NR_close_range, 3u, (unsigned)socket - 1, 0u);
