@@ -51,47 +51,53 @@ bool ransap_decision(const struct cli_args *args, struct decision *d)
     return true;
 }
 
+bool ransap_mode(struct ransap *r)
+{
+    const char *mode = cli_value(r->args, "--mode");
+    bool any = !mode || strcmp(mode, "any") == 0;
+    r->paired = any || strcmp(mode, "paired") == 0;
+    r->reads = any || strcmp(mode, "read") == 0;
+    if (!r->paired && !r->reads) cli_failf(r->args, "--mode '%.40s' is unknown; choose any, paired or read", mode);
+    return r->paired || r->reads;
+}
+
 static bool read_options(struct ransap *r)
 {
-    const char *features = cli_value(r->args, "--features"), *mode = cli_value(r->args, "--mode");
+    const char *features = cli_value(r->args, "--features");
     r->paired_set = !features || strcmp(features, "default") == 0 ? FEATURES_DEFAULT : strcmp(features, "wide") == 0 ? FEATURES_WIDE : FEATURES_PAPER;
     if (r->paired_set == FEATURES_PAPER && strcmp(features, "paper") != 0) {
         cli_failf(r->args, "--features '%.40s' is unknown; choose paper, default or wide", features);
         return false;
     }
-    bool any = !mode || strcmp(mode, "any") == 0;
-    r->paired = any || strcmp(mode, "paired") == 0;
-    r->reads = any || strcmp(mode, "read") == 0;
-    if (!r->paired && !r->reads) {
-        cli_failf(r->args, "--mode '%.40s' is unknown; choose any, paired or read", mode);
-        return false;
-    }
+    if (!ransap_mode(r)) return false;
     r->keep_artefacts = cli_flag(r->args, "--keep-artefacts");
     return cli_duration(r->args, "--skip", &r->skip_ns);
+}
+
+bool ransap_dataset(struct ransap *r)
+{
+    struct chv_err err;
+    const char *dir = cli_value(r->args, "--ransap"), *corpus = cli_value(r->args, "--corpus");
+    if (!dir == !corpus) {
+        cli_failf(r->args, "give one data set: --ransap DIR (the folder that holds dataset/) or --corpus DIR (that holds manifest.json)");
+        return false;
+    }
+    if ((dir ? dataset_open(dir, &r->dataset, &err) : dataset_open_corpus(corpus, &r->dataset, &err)) < 0) {
+        cli_fail(r->args, &err);
+        return false;
+    }
+    ransap_complaints(r->args, r->dataset);
+    r->left_out = calloc(dataset_count(r->dataset) + 1, 1);
+    if (r->left_out) return true;
+    cli_failf(r->args, "out of memory");
+    return false;
 }
 
 bool ransap_open(const struct cli_args *args, struct ransap *out)
 {
     *out = (struct ransap){.args = args};
-    struct chv_err err;
-    const char *dir = cli_value(args, "--ransap"), *corpus = cli_value(args, "--corpus");
-    if (args->count > 0) {
-        cli_failf(args, "unexpected argument '%.60s'", args->positional[0]);
-        return false;
-    }
-    if (!dir == !corpus) {
-        cli_failf(args, "give one data set: --ransap DIR (the folder that holds dataset/) or --corpus DIR (that holds manifest.json)");
-        return false;
-    }
-    if (!read_options(out)) return false;
-    if ((dir ? dataset_open(dir, &out->dataset, &err) : dataset_open_corpus(corpus, &out->dataset, &err)) < 0) {
-        cli_fail(args, &err);
-        return false;
-    }
-    ransap_complaints(args, out->dataset);
-    out->left_out = calloc(dataset_count(out->dataset) + 1, 1);
-    if (out->left_out) return true;
-    cli_failf(args, "out of memory");
+    if (args->count == 0) return read_options(out) && ransap_dataset(out);
+    cli_failf(args, "unexpected argument '%.60s'", args->positional[0]);
     return false;
 }
 

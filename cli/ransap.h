@@ -20,6 +20,10 @@ struct ransap {
 /* Read the options and open the data set. false after one line. */
 bool ransap_open(const struct cli_args *args, struct ransap *out);
 void ransap_close(struct ransap *r);
+/* Parts of it, for verbs with other options; r->args is set. The data set that --ransap or --corpus names; which streams --mode
+ * asks for. false after one line. */
+bool ransap_dataset(struct ransap *r);
+bool ransap_mode(struct ransap *r);
 /* A run cannot be read: say why, once. */
 void ransap_leave_out(struct ransap *r, size_t index, const struct chv_err *why);
 /* What to exit with: CLI_NOTHING, after one line, where it would be CLI_OK but runs were left out. */

@@ -27,3 +27,22 @@ expect_exit 2 chronovisor images --ransap ransap
 expect_exit 2 chronovisor images --ransap ransap -o x --kind gif
 expect_exit 2 chronovisor images --ransap ransap -o x --size 4x4
 expect_exit 2 chronovisor images --ransap ransap -o x --kind gadf --features no-such-feature
+one_line_error chronovisor images --ransap ransap --store x -o x
+one_line_error env -u CHRONOVISOR_STORE "$BUILD/cli/chronovisor" images -o x
+
+# a recording: windows count from its first access, and their instants are told
+dd if=/dev/urandom of=f bs=4096 count=64 status=none
+{
+  echo 'space disk:vda 1073741824 zero'
+  for i in 1 2 3 75 76; do printf 'at %d.5\nwrite %d f 0 %d\nread %d 64\n' "$i" $((i * 8000)) $((4096 * 40)) $((i * 16000)); done
+  echo flush
+} | "$BUILD/tests/search/synth" store 4096
+expect_exit 0 chronovisor images --store store -o recorded --json
+cp out listed
+[[ $(find recorded -name '*.png' | sort | tr '\n' ' ') == "recorded/disk:vda/recorded-000.png recorded/disk:vda/recorded-002.png " ]] ||
+  fail "of a recording: $(find recorded -type f)"
+grep -q '"file":"recorded/disk:vda/recorded-002.png","from":"2100-01-01T00:01:01.500000Z","to":"2100-01-01T00:01:31.500000Z"' listed || fail "$(cat listed)"
+CHRONOVISOR_STORE=store expect_exit 0 chronovisor images --space disk:vda -o reads --reads-only --kind gadf
+(($(find reads -name "*.png" | wc -l) >= 2)) || fail "reads of a recording: $(find reads -type f)"
+one_line_error chronovisor images --store store --space disk:no -o x
+one_line_error chronovisor images --store store -o /dev/null
