@@ -171,16 +171,18 @@ static int run_fold(const struct samples *s, const struct folds *folds, uint32_t
     return 0;
 }
 
-static void split_runs(const struct samples *s, enum evaluate_split split, uint64_t seed, struct folds *f)
+size_t evaluate_folds(const struct samples *s, enum evaluate_split split, uint64_t seed, uint32_t *of)
 {
+    struct folds f = {.of = of};
     if (split == SPLIT_RUN)
-        by_run(s, f);
+        by_run(s, &f);
     else if (split == SPLIT_HALF)
-        by_half(s, seed, f);
+        by_half(s, seed, &f);
     else if (split == SPLIT_CONDITION)
-        by_condition(s, f);
+        by_condition(s, &f);
     else
-        by_family(s, split == SPLIT_FAMILY, f);
+        by_family(s, split == SPLIT_FAMILY, &f);
+    return f.count;
 }
 
 static int judgements_init(struct judgements *j, const struct samples *s, struct evaluation *out, struct chv_err *err)
@@ -208,7 +210,7 @@ int evaluate(const struct samples *s, enum model_kind kind, enum evaluate_split 
     struct judgements j;
     int code = judgements_init(&j, s, out, err);
     if (code == 0 && !folds.of) code = chv_err_set(err, ENOMEM, "out of memory");
-    if (code == 0) split_runs(s, split, seed, &folds);
+    if (code == 0) folds.count = evaluate_folds(s, split, seed, folds.of);
     for (uint32_t fold = 0; fold < folds.count && code == 0; fold++) {
         if (progress) progress(fold, folds.count);
         code = run_fold(s, &folds, fold, kind, seed, decision, &j, out, err);

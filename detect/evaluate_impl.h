@@ -1,4 +1,5 @@
-/* Between evaluate.c (who is held out, and what is said of them) and measure.c (what that is worth). */
+/* Between evaluate.c (who is held out, and what is said of them), measure.c (what that is worth), and cnn/judge.c, which does the
+ * same for pictures. */
 #ifndef CHV_DETECT_EVALUATE_IMPL_H
 #define CHV_DETECT_EVALUATE_IMPL_H
 
@@ -28,8 +29,15 @@ struct scored {
 /* Sorts the list. auc and tpr_at_fpr_1 NAN where one side is missing. 0 or -ENOMEM. */
 int roc_of(struct scored *list, size_t count, struct evaluate_roc *roc, double *auc, double *tpr_at_fpr_1);
 
+/* What `out` says of windows as ransomware or not; sorts the list. 0 or -ENOMEM. And of families, from its confusion matrix. */
+int measure_binary(struct scored *list, size_t count, struct evaluation *out);
+void measure_families(const struct samples *s, enum evaluate_split split, struct evaluation *out);
+
 /* Of numbers in order, INFINITY among them; NAN of none. */
 double quantile(const double *sorted, size_t n, double q);
 int by_value(const void *a, const void *b); /* for qsort of doubles */
+
+/* How many folds, and which of them tests each run (none: a number beyond them); of[] has an entry a run. */
+size_t evaluate_folds(const struct samples *s, enum evaluate_split split, uint64_t seed, uint32_t *of);
 
 #endif

@@ -108,21 +108,21 @@ int roc_of(struct scored *list, size_t count, struct evaluate_roc *roc, double *
     return 0;
 }
 
-static int binary(struct windows *w, struct evaluation *out)
+int measure_binary(struct scored *list, size_t count, struct evaluation *out)
 {
     double tp = 0, fp = 0, fn = 0;
-    for (size_t i = 0; i < w->count; i++) {
-        bool said = w->list[i].score >= 0.5, is = w->list[i].ransomware;
+    for (size_t i = 0; i < count; i++) {
+        bool said = list[i].score >= 0.5, is = list[i].ransomware;
         tp += said && is;
         fp += said && !is;
         fn += !said && is;
         out->windows_ransomware += is;
     }
-    out->windows = w->count;
+    out->windows = count;
     out->precision = ratio(tp, tp + fp);
     out->recall = ratio(tp, tp + fn);
     out->f1 = f1_of(out->precision, out->recall);
-    return roc_of(w->list, w->count, &out->roc, &out->auc, &out->tpr_at_fpr_1);
+    return roc_of(list, count, &out->roc, &out->auc, &out->tpr_at_fpr_1);
 }
 
 const char *evaluate_class(const struct samples *s, size_t index)
@@ -137,7 +137,7 @@ size_t evaluate_classes(const struct samples *s)
     return s->two ? 2 : s->families;
 }
 
-static void families(const struct samples *s, enum evaluate_split split, struct evaluation *out)
+void measure_families(const struct samples *s, enum evaluate_split split, struct evaluation *out)
 {
     double macro = 0, weighted = 0, total = 0, present = 0;
     for (size_t c = 0; c < s->families; c++) {
@@ -283,8 +283,8 @@ int measure(const struct judgements *j, enum evaluate_split split, uint64_t skip
     if (code == 0) {
         for (size_t r = 0; r < s->runs; r++)
             if (j->run[r].judged) windows_of_run(j, r, &w, out);
-        families(s, split, out);
-        code = binary(&w, out);
+        measure_families(s, split, out);
+        code = measure_binary(w.list, w.count, out);
     }
     if (code == 0) code = runs(j, skip_ns, work, w.list, out);
     free(w.list);

@@ -80,7 +80,7 @@ const struct samples_loss *samples_loss_before(const struct samples_run *run, ui
     return low > 0 ? &run->loss[low - 1] : NULL;
 }
 
-static void add_report(struct dataset_report *sum, const struct dataset_report *one)
+void samples_add_report(struct dataset_report *sum, const struct dataset_report *one)
 {
     sum->rows += one->rows;
     sum->accesses += one->accesses;
@@ -91,7 +91,7 @@ static void add_report(struct dataset_report *sum, const struct dataset_report *
     if (!sum->first_malformed[0]) memcpy(sum->first_malformed, one->first_malformed, sizeof sum->first_malformed);
 }
 
-static bool suits(const struct dataset_run *run, enum model_mode mode)
+bool samples_suits(const struct dataset_run *run, enum model_mode mode)
 {
     return run->has_reads && (mode == MODEL_READS || run->has_writes);
 }
@@ -101,13 +101,13 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int find_families(struct samples *s, const struct dataset *d, struct chv_err *err)
+int samples_families(struct samples *s, const struct dataset *d, struct chv_err *err)
 {
     for (size_t i = 0; i < dataset_count(d); i++) {
         const struct dataset_run *run = dataset_run(d, i);
         size_t f = 0;
         while (f < s->families && strcmp(s->family[f], run->family) != 0) f++;
-        if (!suits(run, s->mode) || f < s->families) continue;
+        if (!samples_suits(run, s->mode) || f < s->families) continue;
         if (f == MODEL_CLASSES_MAX) return chv_err_set(err, EINVAL, "more than %d families in this data set", MODEL_CLASSES_MAX);
         s->family[s->families++] = run->family;
     }
@@ -148,7 +148,7 @@ static int read_run(struct reading *r, const struct dataset *d, size_t index, co
         run_fini(run);
         return code;
     }
-    add_report(&s->report, &report);
+    samples_add_report(&s->report, &report);
     run->rows = s->rows - run->first;
     s->runs++;
     return 0;
@@ -159,10 +159,10 @@ static int read_all(struct reading *r, const struct dataset *d, const struct dat
 {
     size_t left_out = 0;
     struct chv_err first = {0};
-    int code = find_families(r->s, d, err);
+    int code = samples_families(r->s, d, err);
     for (size_t i = 0; i < dataset_count(d) && code == 0; i++) {
         if (watch && watch->progress) watch->progress(i, dataset_count(d));
-        if (!suits(dataset_run(d, i), r->s->mode)) continue;
+        if (!samples_suits(dataset_run(d, i), r->s->mode)) continue;
         code = read_run(r, d, i, options, err);
         if (code == 0 || r->failed || code == -ENOMEM) continue;
         if (left_out++ == 0) first = *err;

@@ -65,6 +65,12 @@ int samples_read_also(struct samples *s, const struct dataset *d, const struct d
                       const struct samples_watch *watch, struct chv_err *err);
 /* What had been changed before that time. NULL: nothing. */
 const struct samples_loss *samples_loss_before(const struct samples_run *run, uint64_t time_ns);
+/* Parts of it, for tables of other columns. Does the run have what the mode looks at? Fill family[] from the runs that suit s->mode
+ * (EINVAL: too many). Add one run's report to a sum. */
+bool samples_suits(const struct dataset_run *run, enum model_mode mode);
+int samples_families(struct samples *s, const struct dataset *d, struct chv_err *err);
+void samples_add_report(struct dataset_report *sum, const struct dataset_report *one);
+
 /* The class that a family's rows are learned as, by name. */
 const char *samples_class(const struct samples *s, size_t family);
 
