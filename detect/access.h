@@ -10,7 +10,7 @@ enum access_kind { ACCESS_READ, ACCESS_WRITE, ACCESS_DISCARD };
 enum access_flag {
     ACCESS_CONTINUED = 1,   /* not the first piece of its command */
     ACCESS_ENTROPY = 2,     /* `entropy` is known */
-    ACCESS_OLD_ENTROPY = 4, /* a change: `old_entropy`, of what it replaces, is known */
+    ACCESS_OLD_ENTROPY = 4, /* `old_entropy`, of what a change replaces or a read found, is known */
     ACCESS_NOVEL = 8,       /* a write of content that was never stored before (only with ACCESS_DEDUP) */
     ACCESS_DEDUP = 16,      /* ACCESS_NOVEL is known */
 };

@@ -84,6 +84,15 @@ static const struct feature feature[] = {
     SLOW("write_spread", SPREAD, 1, COUNT_BYTES_W, WIDE),
     SLOW("write_regions", REGIONS, 1, 0, WIDE),
     SLOW("write_novel", SHARE, COUNT_NOVEL, COUNT_DEDUP_KNOWN, WIDE),
+    ANY("destroyed", LOGRATE, COUNT_DESTROYED, 0, WIDE),
+    ANY("spoiled", LOGRATE, COUNT_SPOILED, 0, WIDE),
+    SLOW("destroyed_share", SHARE, COUNT_DESTROYED, COUNT_OLD_KNOWN, WIDE),
+    SLOW("blanked", LOGRATE, COUNT_BLANKED, 0, WIDE),
+    SLOW("dropped", LOGRATE, COUNT_DISCARDS_FULL, 0, WIDE),
+    SLOW("alike", LOGRATE, COUNT_ALIKE, 0, WIDE),
+    SLOW("alike_share", SHARE, COUNT_ALIKE, COUNT_RUNS_W, WIDE),
+    SLOW("read_entropy", MEAN, COUNT_READ_ENTROPY, COUNT_READ_KNOWN, WIDE),
+    SLOW("read_plain", SHARE, COUNT_READ_PLAIN, COUNT_READ_KNOWN, WIDE),
     SLOW("switch", SHARE, COUNT_SWITCH, COUNT_COMMANDS, WIDE),
 };
 #define MONOTONE_SETS (FULL | READ)

@@ -12,6 +12,9 @@
 #define ENTROPY_HIGH 63569u  /* 0.97 */
 #define ENTROPY_PLAIN 45874u /* 0.7 */
 #define ENTROPY_OLD 58981u   /* 0.9 */
+#define ENTROPY_BLANK 1311u  /* 0.02 */
+#define LENGTHS 2048u        /* blocks; longer runs are as long as any other such */
+#define LENGTH_MIN 3u        /* blocks; shorter runs are alike by chance */
 #define DISCARD_LOOKED 256u  /* blocks of a discard that are looked up: a bound on its cost */
 
 enum { MARK_OVERWRITES = 1, MARK_SCRAMBLES = 2, MARK_SEALED = 4 };
@@ -27,6 +30,7 @@ struct features {
     struct streams streams[2];
     struct windows windows;
     struct recent recent;
+    uint32_t read_length[LENGTHS]; /* when a run of so many blocks was read last, + 1, 2^24 ns; 0: never */
 };
 
 struct features *features_new(enum feature_set set)
@@ -97,6 +101,21 @@ static uint32_t region_bit(uint64_t lba)
     return (uint32_t)(((lba >> 11) * UINT64_C(0x9e3779b97f4a7c15)) >> 52);
 }
 
+/* A run is over: was it a file that came out as long as it went in? */
+static void account_length(struct features *f, struct tick *t, const struct streams *s, unsigned side)
+{
+    uint64_t blocks = (s->done_sectors + BLOCK_SECTORS - 1) / BLOCK_SECTORS;
+    uint32_t now = (uint32_t)((f->now_ns - f->first_ns) >> RECENT_SHIFT) + 1, *read;
+
+    if (blocks < LENGTH_MIN)
+        return;
+    read = &f->read_length[blocks < LENGTHS ? blocks : LENGTHS - 1];
+    if (side == 0)
+        *read = now;
+    else if (s->done_marks & MARK_SEALED)
+        t->count[COUNT_ALIKE] += *read && now - *read < RECENT_REACH;
+}
+
 /* Where a piece lies: its run, its command, its region. */
 static void account_place(struct features *f, struct tick *t, const struct access *a, unsigned side)
 {
@@ -113,6 +132,8 @@ static void account_place(struct features *f, struct tick *t, const struct acces
     count[COUNT_DEPTH1 + side] += depth >= 32 && depth < 256;
     count[COUNT_DEPTH2 + side] += depth >= 256 && depth < 2048;
     count[COUNT_RUNS + side] += kind >= STREAM_FORWARD;
+    if (kind >= STREAM_FORWARD)
+        account_length(f, t, &f->streams[side], side);
     count[COUNT_FORWARD + side] += kind == STREAM_FORWARD;
     count[COUNT_BACK + side] += kind == STREAM_BACK;
     if (first) {
@@ -162,7 +183,12 @@ static void account_content(struct features *f, struct tick *t, const struct acc
                 count[COUNT_SCRAMBLES] += (uint64_t)streams_mark(&f->streams[1], MARK_SCRAMBLES);
         }
         if (a->flags & ACCESS_OLD_ENTROPY) {
+            bool full = a->old_entropy > ENTROPY_BLANK;
+
             count[COUNT_OLD_KNOWN]++;
+            count[COUNT_DESTROYED] += full;
+            count[COUNT_SPOILED] += full && a->entropy > ENTROPY_HIGH && a->old_entropy < ENTROPY_OLD;
+            count[COUNT_BLANKED] += full && a->entropy <= ENTROPY_BLANK;
             count[COUNT_RISING] += a->entropy > ENTROPY_HIGH && a->old_entropy < ENTROPY_OLD;
             count[COUNT_RISE] += (uint64_t)a->entropy + 65535 - a->old_entropy;
         }
@@ -177,6 +203,7 @@ static void account_discard(struct features *f, struct tick *t, const struct acc
     uint32_t now = (uint32_t)((f->now_ns - f->first_ns) >> RECENT_SHIFT);
 
     t->count[COUNT_DISCARDS] += blocks;
+    t->count[COUNT_DISCARDS_FULL] += (a->flags & ACCESS_OLD_ENTROPY) && a->old_entropy > ENTROPY_BLANK;
     for (uint64_t i = 0; i < blocks && i < DISCARD_LOOKED; i++)
         t->count[COUNT_DISCARDS_CROSSED] += recent_look(&f->recent, a->lba / BLOCK_SECTORS + i, now).read != 0;
 }
@@ -202,8 +229,13 @@ void features_push(struct features *f, const struct access *a, feature_row_fn *f
     }
     account_place(f, t, a, a->kind == ACCESS_WRITE);
     past = account_past(f, t, a, a->kind == ACCESS_WRITE);
-    if (a->kind == ACCESS_WRITE)
+    if (a->kind == ACCESS_WRITE) {
         account_content(f, t, a, past.read);
+    } else if (a->flags & ACCESS_OLD_ENTROPY) {
+        t->count[COUNT_READ_KNOWN]++;
+        t->count[COUNT_READ_ENTROPY] += a->old_entropy;
+        t->count[COUNT_READ_PLAIN] += a->old_entropy < ENTROPY_PLAIN;
+    }
 }
 
 void features_finish(struct features *f, feature_row_fn *fn, void *arg)

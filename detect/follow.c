@@ -75,18 +75,21 @@ void follow_close(struct follow *f)
     free(f);
 }
 
-static int pass_read(const struct chv_event *e, follow_fn *fn, void *arg, struct chv_err *err)
+static int pass_read(const struct follow *f, const struct content_map *map, const struct chv_event *e, follow_fn *fn, void *arg,
+                     struct chv_err *err)
 {
     struct access a = {.time_ns = e->time_ns, .lba = chv_event_lba(e), .kind = ACCESS_READ};
     uint32_t left = e->sectors < READ_SECTORS_MAX ? e->sectors : READ_SECTORS_MAX;
     int r = 0;
-    if (e->flags & CHV_EVENT_CONTINUED) a.flags = ACCESS_CONTINUED;
+    bool continued = e->flags & CHV_EVENT_CONTINUED;
     for (; r == 0 && left > 0; left -= a.sectors) {
         a.lba += a.sectors;
         a.sectors = BLOCK_SECTORS - (uint32_t)(a.lba % BLOCK_SECTORS);
         if (a.sectors > left) a.sectors = left;
+        a.flags = continued ? ACCESS_CONTINUED : 0;
+        if (a.sectors == f->block_sectors && content_map_get(map, a.lba, a.sectors, &a.old_entropy)) a.flags |= ACCESS_OLD_ENTROPY;
         r = fn(arg, e, &a, err);
-        a.flags = ACCESS_CONTINUED;
+        continued = true;
     }
     return r;
 }
@@ -104,7 +107,7 @@ static int pass_one(struct follow *f, const struct chv_event *e, follow_fn *fn, 
     bool ours = e->flags & CHV_EVENT_REWIND;
     switch (e->op) {
     case CHV_OP_READ:
-        return pass_read(e, fn, arg, err);
+        return pass_read(f, s->map, e, fn, arg, err);
     case CHV_OP_WRITE:
         a.kind = ACCESS_WRITE;
         a.flags |= ACCESS_ENTROPY | ACCESS_DEDUP | (e->flags & CHV_EVENT_NEW ? ACCESS_NOVEL : 0);

@@ -21,6 +21,7 @@ static enum stream_kind grow(struct streams *s, unsigned i, uint32_t sectors, in
 enum stream_kind streams_place(struct streams *s, uint64_t lba, uint32_t sectors, int first, uint64_t *depth,
                                uint64_t *command)
 {
+    struct stream *left = &s->stream[s->latest];
     unsigned oldest = 0;
     uint64_t forward = UINT64_MAX, back = UINT64_MAX;
 
@@ -41,6 +42,9 @@ enum stream_kind streams_place(struct streams *s, uint64_t lba, uint32_t sectors
         if (lba < c->next_lba && c->next_lba - lba < back)
             back = c->next_lba - lba;
     }
+    s->done_sectors = left->used && !(left->marks & STREAM_DONE) ? left->sectors : 0;
+    s->done_marks = left->marks;
+    left->marks |= STREAM_DONE;
     s->stream[oldest] = (struct stream){lba + sectors, sectors, 1, s->commands, 0};
     s->latest = oldest;
     *depth = *command = 0;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #define STREAMS 16               /* remembered at a time */
+#define STREAM_DONE 0x80u        /* a mark of its own: its length was told */
 #define STREAMS_NEAR_SECTORS 2048u /* a run that begins no farther from the end of one is near it */
 
 struct stream {
@@ -19,6 +20,8 @@ struct streams {
     struct stream stream[STREAMS];
     unsigned latest;
     uint64_t commands;
+    uint64_t done_sectors; /* of the run that the placement before left behind for a new one, once; else 0 */
+    uint8_t done_marks;
 };
 
 enum stream_kind {

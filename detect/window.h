@@ -42,8 +42,16 @@ enum count {
     COUNT_OLD_KNOWN,                    /* changes whose old entropy is known too */
     COUNT_RISING,                       /* of them, from below 0.9 to above 0.97 */
     COUNT_RISE,                         /* sum of new - old + 65535 */
+    COUNT_DESTROYED,                    /* writes over known content that was not zeros, all one byte or nearly so */
+    COUNT_SPOILED,                      /* of them, from below 0.9 to above 0.97 */
+    COUNT_BLANKED,                      /* of them, with such content */
+    COUNT_READ_KNOWN,                   /* reads of known content */
+    COUNT_READ_ENTROPY,                 /* sum over them */
+    COUNT_READ_PLAIN,                   /* of them, below 0.7 */
+    COUNT_ALIKE,                        /* runs of high entropy written, as long as one that was read within a minute */
     COUNT_DEDUP_KNOWN, COUNT_NOVEL,
     COUNT_DISCARDS,                     /* pieces of at most a block that were discarded */
+    COUNT_DISCARDS_FULL,                /* of the first block of each discard, those of known content other than zeros */
     COUNT_DISCARDS_CROSSED,             /* of the first 256 of each discard, those read within a minute */
     COUNTS
 };

@@ -17,10 +17,11 @@ class Runs:
     """The 16 latest runs of one side."""
 
     def __init__(self):
-        self.runs, self.latest, self.commands = [None] * 16, 0, 0
+        self.runs, self.latest, self.commands, self.done = [None] * 16, 0, 0, None
 
     def place(self, lba, sectors, first):
-        """(kind, depth, command)"""
+        """(kind, depth, command); done: (sectors, marks) of the run that a new one left behind, the first time"""
+        self.done = None
         at = self.runs[self.latest]
         if not first and at and at["next"] == lba:
             return self.grow(self.latest, sectors, first)
@@ -31,6 +32,8 @@ class Runs:
         ahead = [lba - r["next"] for r in self.runs if r and lba > r["next"]]
         behind = [r["next"] - lba for r in self.runs if r and lba < r["next"]]
         forward, back = min(ahead, default=1 << 64), min(behind, default=1 << 64)
+        if at and not at.get("told"):
+            at["told"], self.done = True, (at["sectors"], set(at["marks"]))
         self.latest = min(range(16), key=lambda i: (self.runs[i]["used"] if self.runs[i] else 0, i))
         self.runs[self.latest] = {"next": lba + sectors, "sectors": sectors, "commands": 1, "used": self.commands,
                                   "marks": set()}
@@ -56,7 +59,7 @@ class Runs:
 
 class Stream:
     def __init__(self):
-        self.runs, self.read, self.written = (Runs(), Runs()), {}, {}
+        self.runs, self.read, self.written, self.read_length = (Runs(), Runs()), {}, {}, {}
         self.side, self.ticks = None, {}
 
     def tick(self, number):
@@ -73,6 +76,7 @@ class Stream:
         if kind == DISCARD:
             blocks = (sectors + 7) // 8
             count["discards"] += blocks
+            count["discards_full"] += bool(flags & OLD) and old > 1311
             for i in range(min(blocks, 256)):
                 count["discards_crossed"] += self.ago(self.read, lba // 8 + i, now) is not None
             return
@@ -90,6 +94,8 @@ class Stream:
         add("depth1", 32 <= depth < 256)
         add("depth2", 256 <= depth < 2048)
         add("runs", run in ("forward", "back", "far"))
+        if self.runs[side].done:
+            self.length(count, *self.runs[side].done, side, now)
         add("forward", run == "forward")
         add("back", run == "back")
         if first:
@@ -108,6 +114,19 @@ class Stream:
         (self.written if side else self.read)[block] = now
         if side:
             self.content(count, flags, entropy, old, was_read)
+        elif flags & OLD:
+            count["read_known"] += 1
+            count["read_entropy"] += old
+            count["read_plain"] += old < 45874
+
+    def length(self, count, sectors, marks, side, now):
+        blocks = min(2047, (sectors + 7) // 8)
+        if blocks < 3:
+            return
+        if side == READ:
+            self.read_length[blocks] = now
+        elif "sealed" in marks:
+            count["alike"] += self.ago(self.read_length, blocks, now) is not None
 
     def content(self, count, flags, entropy, old, age):
         runs, high = self.runs[WRITE], entropy > 63569
@@ -130,6 +149,10 @@ class Stream:
                     count["scrambles"] += runs.mark("scrambles")
             if flags & OLD:
                 count["rising"] += high and old < 58981
+                count["old_known"] += 1
+                count["destroyed"] += old > 1311
+                count["spoiled"] += high and 1311 < old < 58981
+                count["blanked"] += entropy <= 1311 < old
         if flags & DEDUP:
             count["dedup_known"] += 1
             count["novel"] += bool(flags & NOVEL)
@@ -190,6 +213,10 @@ def features():
          "write_entropy_mean": ("mean", "entropy", "entropy_known"), "write_high": ("share", "high", "entropy_known"),
          "write_plain": ("share", "plain", "entropy_known"), "write_regions": ("regions", 1),
          "write_crossed_high": ("share", "crossed_high", "crossed_known"),
+         "destroyed": ("lg", "destroyed"), "spoiled": ("lg", "spoiled"), "blanked": ("lg", "blanked"),
+         "destroyed_share": ("share", "destroyed", "old_known"), "dropped": ("lg", "discards_full"),
+         "alike": ("lg", "alike"), "alike_share": ("share", "alike", ("runs", 1)),
+         "read_entropy": ("mean", "read_entropy", "read_known"), "read_plain": ("share", "read_plain", "read_known"),
          "write_novel": ("share", "novel", "dedup_known"), "switch": ("share", ("switch", 0), ("commands", 0))}
     for which, name in enumerate(("read", "write")):
         f |= {f"{name}_lg": ("lg", ("bytes", which)), f"{name}_bytes_s": ("rate", ("bytes", which)),
@@ -247,11 +274,11 @@ def make(seed, actions):
         left, flags = sectors, 0
         while left:
             n = min(left, 8)
-            entropy = rng.randrange(63000, 65536) if high else rng.randrange(20000, 64000)
+            entropy = rng.randrange(63000, 65536) if high else rng.choice((0, 1311, 50000)) if rng.random() < .1 else rng.randrange(20000, 64000)
             known = (ENTROPY if rng.random() < .95 else 0) | (OLD if rng.random() < .5 else 0)
             known |= DEDUP | (NOVEL if rng.random() < .5 else 0) if rng.random() < .3 else 0
-            out.append((now - rng.choice((0, 0, 0, 50)), lba, n, kind, flags | (known if kind == WRITE else 0),
-                        entropy if kind == WRITE else 0, rng.randrange(65536) if known & OLD else 0))
+            out.append((now - rng.choice((0, 0, 0, 50)), lba, n, kind, flags | (known if kind == WRITE else known & OLD),
+                        entropy if kind == WRITE else 0, rng.choice((0, 1311, rng.randrange(65536))) if known & OLD else 0))
             flags, lba, left = CONTINUED, lba + n, left - n
     for _ in range(actions):
         what, lba, size = rng.random(), rng.randrange(1 << 34) * 8, rng.randrange(1, 300)
