@@ -10,7 +10,7 @@
  *
  *   decoy make DIR SEEDS [KIB [SEED]]        make DIR and fill it from the text files in SEEDS (decoy_tree.c)
  *   decoy lock DIR                           overwrite every file of DIR in place, rename it to *.locked
- *   decoy attack DIR PATTERN SEED [mark]     one of the patterns of `decoy patterns` (decoy_attack.c)
+ *   decoy attack DIR PATTERN SEED [mark [SECONDS]]   one of the patterns of `decoy patterns` (decoy_attack.c)
  */
 #include "decoy.h"
 
@@ -118,12 +118,13 @@ int main(int argc, char **argv)
         tree_make(argv[2], argv[3], argc > 4 ? strtoul(argv[4], NULL, 10) : 8192, argc > 5 ? &seed : NULL);
     } else if (argc == 3 && strcmp(verb, "lock") == 0) {
         attack_lock(argv[2]);
-    } else if ((argc == 5 || (argc == 6 && strcmp(argv[5], "mark") == 0)) && strcmp(verb, "attack") == 0) {
-        attack(argv[2], argv[3], strtoull(argv[4], NULL, 10), argc == 6);
+    } else if ((argc == 5 || ((argc == 6 || argc == 7) && strcmp(argv[5], "mark") == 0)) && strcmp(verb, "attack") == 0) {
+        unsigned seconds = argc > 6 ? (unsigned)strtoul(argv[6], NULL, 10) : 0;
+        attack(argv[2], argv[3], strtoull(argv[4], NULL, 10), argc > 5, seconds);
     } else if (argc == 2 && strcmp(verb, "patterns") == 0) {
         attack_list();
     } else {
-        die(2, "usage: decoy make DIR SEEDS [KIB [SEED]] | lock DIR | attack DIR PATTERN SEED [mark] | patterns");
+        die(2, "usage: decoy make DIR SEEDS [KIB [SEED]] | lock DIR | attack DIR PATTERN SEED [mark [SECONDS]] | patterns");
     }
     return 0;
 }

@@ -27,13 +27,15 @@ void tree_open(const char *dir, struct tree *tree); /* refuses anything else */
 
 /* --- decoy_tree.c --- */
 /* Make dir, which must not exist, and fill it with kib KiB. With a seed: the kinds of files that a household has, the same
- * for the same seed; without (NULL): documents and pictures only, different every time. */
+ * for the same seed, and above 64 MiB those of a large one: more folders, mostly small files; without (NULL): documents and
+ * pictures only, different every time. */
 void tree_make(const char *dir, const char *seed_dir, size_t kib, const uint64_t *seed);
 
 /* --- decoy_attack.c --- */
 /* Emulate a pattern on the tree. The details (size of requests, syncs, order) come from the seed. With `mark` the host is
- * told on the console right before the first change of a file, and waited for, and told of progress. */
-void attack(const char *dir, const char *pattern, uint64_t seed, bool mark);
+ * told on the console right before the first change of a file, and waited for, and told of progress. Ends after `seconds`
+ * (0: when all files are done). */
+void attack(const char *dir, const char *pattern, uint64_t seed, bool mark, unsigned seconds);
 /* What ./demo shows: in place and renamed, no choices. */
 void attack_lock(const char *dir);
 void attack_list(void); /* one pattern a line: name, description */

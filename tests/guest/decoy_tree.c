@@ -180,25 +180,85 @@ static size_t make_film(char *out, size_t room, const struct seeds *s, uint64_t 
     return bytes;
 }
 
+/* --- small files, of which a large home is full -------------------------------------------------- */
+
+/* Around `median`, and now and then up to 64 times that. */
+static size_t few_or_many(size_t median, uint64_t *state)
+{
+    size_t low = median >> next(state) % 4, high = next(state) % 2 ? median : median << next(state) % 7;
+    return low + next(state) % (high + 1);
+}
+
+static size_t make_note(char *out, size_t room, const struct seeds *s, uint64_t *state)
+{
+    size_t n = (size_t)snprintf(out, room, "# Note %08" PRIx32 "\n\n", (uint32_t)next(state));
+    size_t length = few_or_many(1500, state), from = next(state) % (s->bytes - 2000);
+    if (length > s->bytes - from) length = s->bytes - from;
+    memcpy(out + n, s->text + from, length);
+    return n + length;
+}
+
+/* A message; every third has something attached, as base64. */
+static size_t make_message(char *out, size_t room, const struct seeds *s, uint64_t *state)
+{
+    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t n = (size_t)snprintf(out, room, "From: a@decoy\nTo: b@decoy\nMessage-ID: <%016" PRIx64 "@decoy>\n\n", next(state));
+    n += make_note(out + n, room - n, s, state);
+    if (next(state) % 3) return n;
+    for (size_t lines = few_or_many(400, state); lines && n + 80 < room; lines--) {
+        uint64_t bits = 0;
+        for (unsigned i = 0; i < 76; i++, bits >>= 6) {
+            if (i % 10 == 0) bits = next(state);
+            out[n++] = digit[bits & 63];
+        }
+        out[n++] = '\n';
+    }
+    return n;
+}
+
+static size_t make_code(char *out, size_t room, const struct seeds *s, uint64_t *state)
+{
+    static const char *const word[] = {"count", "name", "line", "index", "value", "total", "read", "write", "open", "next"};
+    size_t n = 0;
+    (void)s;
+    for (size_t i = 0, lines = few_or_many(150, state); i < lines && n + 120 < room; i++) {
+        const char *a = word[next(state) % 10], *b = word[next(state) % 10];
+        n += (size_t)snprintf(out + n, room - n, i % 9 ? "    %s_%s = %s(%s + %u);\n" : "}\n\nint %s_%s(int %s, int %s) /* %u */\n{\n", a,
+                              b, b, a, (unsigned)(next(state) % 1000));
+    }
+    return n;
+}
+
+static size_t make_thumbnail(char *out, size_t room, const struct seeds *s, uint64_t *state)
+{
+    size_t bytes = 3000 + few_or_many(8000, state);
+    (void)room;
+    (void)s;
+    noise(out, bytes, state);
+    memcpy(out, "\x89PNG\r\n\x1a\n", 8);
+    return bytes;
+}
+
 typedef size_t make_fn(char *, size_t, const struct seeds *, uint64_t *);
 struct kind {
     const char *folder, *pattern;
     make_fn *make;
-    unsigned share; /* how often of 100, in a household's tree */
+    unsigned share[2]; /* how often of 100: in a household's tree, in a large one */
 };
 static const struct kind kinds[] = {
-    {"letters", "letter-%03u.txt", make_letter, 30},     {"accounts", "accounts-%03u.csv", make_table, 12},
-    {"pictures", "holiday-%03u.bmp", make_picture, 5},   {"logs", "system-%03u.log", make_log, 8},
-    {"office", "report-%03u.docx", make_office, 21},     {"photos", "img-%03u.jpg", make_photo, 15},
-    {"databases", "book-%03u.db", make_database, 7},     {"films", "clip-%03u.mp4", make_film, 2},
+    {"letters", "letter-%03u.txt", make_letter, {30, 8}},    {"accounts", "accounts-%03u.csv", make_table, {12, 3}},
+    {"pictures", "holiday-%03u.bmp", make_picture, {5, 1}},  {"logs", "system-%03u.log", make_log, {8, 2}},
+    {"office", "report-%03u.docx", make_office, {21, 5}},    {"photos", "img-%03u.jpg", make_photo, {15, 7}},
+    {"databases", "book-%03u.db", make_database, {7, 1}},    {"films", "clip-%03u.mp4", make_film, {2, 1}},
+    {"notes", "note-%03u.md", make_note, {0, 20}},           {"messages", "%03u.eml", make_message, {0, 22}},
+    {"code", "part_%03u.c", make_code, {0, 18}},             {"thumbnails", "%03u.png", make_thumbnail, {0, 12}},
 };
-enum { KINDS = sizeof kinds / sizeof *kinds, PLAIN_KINDS = 4, FILE_MAX = 4 << 20 };
+enum { KINDS = sizeof kinds / sizeof *kinds, PLAIN_KINDS = 4, FILE_MAX = 4 << 20, LARGE_KIB = 64 << 10, FOLDER_FILES = 200 };
 
-static unsigned kind_pick(unsigned file, uint64_t *state, bool household)
+static unsigned kind_pick(uint64_t *state, bool large)
 {
-    if (!household) return file % PLAIN_KINDS;
     unsigned at = (unsigned)(next(state) % 100), k = 0;
-    while (k + 1 < KINDS && at >= kinds[k].share) at -= kinds[k++].share;
+    while (k + 1 < KINDS && at >= kinds[k].share[large]) at -= kinds[k++].share[large];
     return k;
 }
 
@@ -219,6 +279,20 @@ static void markers_write(const char *dir, const uint64_t random[2])
     }
 }
 
+/* The kinds of a large tree have folders of 200 files, which are made on the way. */
+static void file_path(char *path, size_t bytes, const char *dir, const struct kind *kind, unsigned number)
+{
+    int at = snprintf(path, bytes, "%s/%s/", dir, kind->folder);
+    if (!kind->share[0]) {
+        at += snprintf(path + at, bytes - (size_t)at, "%02u/", number / FOLDER_FILES);
+        if (mkdir(path, 0755) < 0 && errno != EEXIST) die(2, "%s: %s", path, strerror(errno));
+    }
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(path + at, bytes - (size_t)at, kind->pattern, number);
+#pragma GCC diagnostic pop
+}
+
 void tree_make(const char *dir, const char *seed_dir, size_t kib, const uint64_t *seed)
 {
     struct seeds seeds = seeds_load(seed_dir);
@@ -231,17 +305,15 @@ void tree_make(const char *dir, const char *seed_dir, size_t kib, const uint64_t
     uint64_t state = seed ? *seed : random[0] ^ random[1];
     unsigned files = 0, count[KINDS] = {0};
     size_t total = 0;
-    for (unsigned k = 0; k < (seed ? KINDS : PLAIN_KINDS); k++) {
+    bool large = seed && kib > LARGE_KIB;
+    for (unsigned k = 0; k < KINDS; k++) {
+        if (seed ? !kinds[k].share[large] : k >= PLAIN_KINDS) continue;
         snprintf(path, sizeof path, "%s/%s", dir, kinds[k].folder);
         if (mkdir(path, 0755) < 0) die(2, "%s: %s", path, strerror(errno));
     }
     for (; total < kib * 1024; files++) {
-        unsigned k = kind_pick(files, &state, seed != NULL);
-        int at = snprintf(path, sizeof path, "%s/%s/", dir, kinds[k].folder);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        snprintf(path + at, sizeof path - (size_t)at, kinds[k].pattern, ++count[k]);
-#pragma GCC diagnostic pop
+        unsigned k = seed ? kind_pick(&state, large) : files % PLAIN_KINDS;
+        file_path(path, sizeof path, dir, &kinds[k], ++count[k]);
         size_t bytes = kinds[k].make(buf, FILE_MAX, &seeds, &state);
         int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
         if (fd < 0) die(2, "%s: %s", path, strerror(errno));

@@ -29,6 +29,16 @@ decoy attack /run/a wipe 1; note "forged marker to wipe: $?"
 note "content: $(cat /run/a/file)"
 decoy make /run/b /seeds 64; note "make again: $?"
 ln -s /run/a /run/b/out; ln -s /run/a/file /run/b/file; ln /run/a/file /run/b/second
+digest() { find /run/b -type f | sort | xargs cat | md5sum; }
+before=$(digest)
+for pattern in inplace replace mmap interleave shuffle; do
+  decoy attack /run/b $pattern 1 >/dev/null || note "own tree, $pattern: $?"
+  for f in /run/b/*/*.locked; do [ ! -e "$f" ] || mv "$f" "${f%.locked}"; done
+  [ "$(digest)" != "$before" ] || note "$pattern did nothing"
+  decoy attack /run/b $pattern 1 >/dev/null
+  for f in /run/b/*/*.locked; do [ ! -e "$f" ] || mv "$f" "${f%.locked}"; done
+  [ "$(digest)" = "$before" ] && note "undone: $pattern"
+done
 decoy attack /run/b wipe 1 >/dev/null; note "own tree: $?"
 note "not through links: $(cat /run/a/file /run/b/second | xargs) $(find /run/b -type f | xargs)"
 T
@@ -36,6 +46,7 @@ guest_start guest task
 guest_wait
 guest_console >console
 for line in 'no marker: 3' 'make: 0' 'forged marker: 3' 'content: precious' 'make again: 2' 'own tree: 0' \
+  'undone: inplace' 'undone: replace' 'undone: mmap' 'undone: interleave' 'undone: shuffle' \
   'no marker to wipe: 3' 'forged marker to wipe: 3' 'not through links: precious precious /run/b/second /run/b/.decoy'; do
   grep -qx "$line" console || { cat console >&2; fail "the guest did not say '$line'"; }
 done
