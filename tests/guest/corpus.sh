@@ -6,6 +6,9 @@ CLEANUP+=(make_kill)
 make_kill() { [[ -z ${MAKE:-} ]] || kill "$MAKE"; }
 one_line_error "$SOURCE/corpus/make" --only 'zip-*'
 one_line_error "$SOURCE/corpus/make" --jobs many -o corpus
+one_line_error "$SOURCE/corpus/make" --mib 4 -o corpus
+one_line_error "$SOURCE/corpus/make" --days some -o corpus
+[[ $("$SOURCE/corpus/make" --list --days 2 --mib 512 --only 'day-*' | xargs) == 'day-ext4-512-1 day-luks-512-2' ]] || fail "--days"
 [[ $("$SOURCE/corpus/make" --list --only '*-luks-*-1' | wc -l) -gt 4 ]] || fail "--list"
 
 export CHRONOVISOR=$BUILD/cli/chronovisor
