@@ -94,7 +94,7 @@ static void print_loss(const struct evaluate_losses *l, enum evaluate_loss which
 static void print_loss_line(const char *name, const struct evaluate_losses *l)
 {
     if (l->runs == 0) return;
-    printf("  %-12.12s %3zu/%-3zu %5zu", name, l->found + l->early, l->runs, l->early);
+    printf("  %-12.12s %3zu/%-3zu %5zu %8zu", name, l->found + l->early, l->runs, l->early, l->prompt);
     print_loss(l, LOSS_SECONDS, 1, 1);
     print_loss(l, LOSS_SECONDS_DISK, 1, 1);
     print_loss(l, LOSS_WRITTEN, 1.0 / 1048576, 1);
@@ -109,9 +109,9 @@ static void print_losses(const struct samples *s, const struct evaluation *e)
 {
     if (e->losses.runs == 0) return;
     printf("  until the alarm: median/90th percentile/worst of all runs; a run without an alarm has lost all it lost in the end\n"
-           "  %-12s %-7s %5s %16s %16s %16s %16s %16s %16s %16s\n  %-12s %-7s %5s %16s %16s %16s %16s %16s %16s %16s\n",
-           "", "", "", "s, from the 1st", "s, from the 1st", "MiB", "% of the tree", "% of the tree", "% of files, on", "% of files,",
-           "family", "found", "early", "change in guest", "change on disk", "written", "written", "overwritten", "disk, about", "in the guest");
+           "  %-12s %-7s %5s %8s %16s %16s %16s %16s %16s %16s %16s\n  %-12s %-7s %5s %8s %16s %16s %16s %16s %16s %16s %16s\n",
+           "", "", "", "in 2 s", "s, from the 1st", "s, from the 1st", "MiB", "% of the tree", "% of the tree", "% of files, on", "% of files,",
+           "family", "found", "early", "/ 16 MiB", "change in guest", "change on disk", "written", "written", "overwritten", "disk, about", "in the guest");
     for (size_t f = 0; f < s->families; f++) print_loss_line(s->family[f], &e->family[f].losses);
     print_loss_line("all", &e->losses);
 }

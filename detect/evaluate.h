@@ -34,10 +34,13 @@ enum evaluate_loss {
     LOSS_BYTES_GUEST_SHARE,
     LOSSES
 };
+#define EVALUATE_PROMPT_SECONDS 2.0
+#define EVALUATE_PROMPT_BYTES (16u << 20)
 const char *evaluate_loss_name(enum evaluate_loss loss); /* as in JSON */
 
 struct evaluate_losses {
     size_t runs, found, early;      /* of runs with a malicious_ns; found without the early ones */
+    size_t prompt, minute;          /* of those found: within EVALUATE_PROMPT_*, either; within a minute, both of disk time */
     double median[LOSSES], p90[LOSSES], worst[LOSSES]; /* over all of the runs; NAN: not known of any */
 };
 

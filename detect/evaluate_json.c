@@ -74,6 +74,8 @@ static void put_losses(json_t *o, const struct evaluate_losses *l)
     put_count(all, "runs", l->runs);
     put_count(all, "found", l->found);
     put_count(all, "early", l->early);
+    put_count(all, "found_within_2_s_or_16_mib", l->prompt);
+    put_count(all, "found_within_60_s", l->minute);
     for (size_t i = 0; i < LOSSES; i++) {
         json_t *one = json_object();
         put(one, "median", l->median[i]);

@@ -86,6 +86,10 @@ static void losses_of(const struct judgements *j, uint32_t family, double *work,
         out->early += early;
         out->found += one->alarm && !early;
         losses_of_run(run, one->alarm ? one->alarm_ns : UINT64_MAX, of_run);
+        if (one->alarm && !early) {
+            out->prompt += of_run[LOSS_SECONDS_DISK] <= EVALUATE_PROMPT_SECONDS || of_run[LOSS_WRITTEN] <= EVALUATE_PROMPT_BYTES;
+            out->minute += of_run[LOSS_SECONDS_DISK] <= 60;
+        }
         for (size_t i = 0; i < LOSSES; i++)
             if (!isnan(of_run[i])) work[i * s->runs + known[i]++] = of_run[i];
     }

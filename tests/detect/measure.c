@@ -116,7 +116,7 @@ static void test_losses(void)
     static struct world w;
     world_init(&w);
     const struct evaluate_losses *l = &w.e.losses;
-    CHECK(l->runs == 3 && l->found == 1 && l->early == 1);
+    CHECK(l->runs == 3 && l->found == 1 && l->early == 1 && l->prompt == 1 && l->minute == 1);
     /* early: nothing; found at 3 s; never: all there was */
     CHECK(l->median[LOSS_SECONDS] == 2 && isinf(l->worst[LOSS_SECONDS]) && near(l->median[LOSS_SECONDS_DISK], 1.5));
     CHECK(l->median[LOSS_WRITTEN] == 1 << 20 && l->worst[LOSS_WRITTEN] == 4 << 20 && l->worst[LOSS_WRITTEN_SHARE] == 0.5);
