@@ -33,8 +33,8 @@ one_line_error env -u CHRONOVISOR_STORE "$BUILD/cli/chronovisor" images -o x
 # a recording: windows count from its first access, and their instants are told
 dd if=/dev/urandom of=f bs=4096 count=64 status=none
 {
-  echo 'space disk:vda 1073741824 zero'
-  for i in 1 2 3 75 76; do printf 'at %d.5\nwrite %d f 0 %d\nread %d 64\n' "$i" $((i * 8000)) $((4096 * 40)) $((i * 16000)); done
+  echo 'space disk:vda 67108864 zero'
+  for i in 1 2 3 75 76; do printf 'at %d.5\nwrite %d f 0 %d\nread %d 64\n' "$i" $((i * 800)) $((4096 * 40)) $((i * 1600)); done
   echo flush
 } | "$BUILD/tests/search/synth" store 4096
 expect_exit 0 chronovisor images --store store -o recorded --json
