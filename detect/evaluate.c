@@ -117,6 +117,7 @@ static void judge_run(const struct samples *s, size_t r, const struct model *m, 
         bool raised = decider_push(&d, &as_row, score);
         if (raised || (row->active && score >= DETECTOR_SUSPICIOUS)) suspicious_ns = row->end_ns;
         if (d.sum > out->highest) out->highest = d.sum;
+        if (raised && out->alarms < EVALUATE_ALARMS_KEPT) out->at_ns[out->alarms] = row->end_ns;
         if (raised && out->alarms++ == 0) {
             out->alarm = true;
             out->alarm_ns = row->end_ns;

@@ -57,11 +57,14 @@ struct evaluate_condition {
 
 double evaluate_condition_f1(const struct evaluate_condition *c); /* of its runs; NAN: no ransomware among them */
 
+#define EVALUATE_ALARMS_KEPT 8
+
 /* One of the samples' runs. */
 struct evaluate_run {
     bool judged, alarm;
     uint64_t alarm_ns;        /* the first alarm, in the rows' time */
     size_t alarms;            /* a minute without anything suspicious, and a next one may come, as it does live */
+    uint64_t at_ns[EVALUATE_ALARMS_KEPT]; /* of the first of them */
     double highest;           /* of the decider's sum */
     uint64_t read_bytes, write_bytes; /* before the alarm */
 };

@@ -124,13 +124,29 @@ static json_t *conditions(const struct evaluation *e)
     return list;
 }
 
-/* The paths of the runs that were missed, or alarmed falsely. */
-static json_t *wrong(const struct samples *s, const struct evaluation *e, bool ransomware)
+/* The paths of the runs that were missed. */
+static json_t *missed(const struct samples *s, const struct evaluation *e)
+{
+    json_t *list = json_array();
+    for (size_t r = 0; r < s->runs; r++)
+        if (e->run[r].judged && s->ransomware[s->run[r].label] && !e->run[r].alarm) json_array_append_new(list, text(s->run[r].run->path));
+    return list;
+}
+
+/* The benign runs with an alarm, and when: seconds in the run's own time. */
+static json_t *false_alarms(const struct samples *s, const struct evaluation *e)
 {
     json_t *list = json_array();
     for (size_t r = 0; r < s->runs; r++) {
-        bool is = s->ransomware[s->run[r].label] != 0;
-        if (e->run[r].judged && is == ransomware && e->run[r].alarm != is) json_array_append_new(list, text(s->run[r].run->path));
+        const struct evaluate_run *of = &e->run[r];
+        if (!of->judged || s->ransomware[s->run[r].label] || !of->alarm) continue;
+        json_t *one = json_object(), *seconds = json_array();
+        for (size_t i = 0; i < of->alarms && i < EVALUATE_ALARMS_KEPT; i++)
+            json_array_append_new(seconds, json_real((double)of->at_ns[i] * 1e-9));
+        json_object_set_new(one, "run", text(s->run[r].run->path));
+        json_object_set_new(one, "alarms", json_integer((json_int_t)of->alarms));
+        json_object_set_new(one, "seconds", seconds);
+        json_array_append_new(list, one);
     }
     return list;
 }
@@ -149,8 +165,8 @@ json_t *evaluation_json(const struct samples *s, const struct evaluation *e, boo
         json_object_set_new(o, "classes", classes);
         json_object_set_new(o, "families", families(s, e));
         json_object_set_new(o, "conditions", conditions(e));
-        json_object_set_new(o, "missed", wrong(s, e, true));
-        json_object_set_new(o, "alarmed_falsely", wrong(s, e, false));
+        json_object_set_new(o, "missed", missed(s, e));
+        json_object_set_new(o, "alarmed_falsely", false_alarms(s, e));
     }
     return o;
 }
