@@ -1,6 +1,9 @@
 # train, score, evaluate, features, models: as a person uses them, on a small made-up data set and with wrong input.
 source "$CHV_SOURCE/tests/functions.sh"
 requires python3
+# fontconfig keeps its caches until the process ends
+echo "leak:libfontconfig" >lsan
+export LSAN_OPTIONS=suppressions=$WORK/lsan:print_suppressions=0
 python3 - <<'PY'
 # three programs with their own habits: encrypting in place, archiving, idling
 import math, os, random
