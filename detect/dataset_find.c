@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,12 +41,14 @@ static bool is_ransomware(const char *family)
     }
 }
 
-/* Names become columns of tables and lines of reports. */
+/* Names become columns of tables, lines of reports, and classes in a model's header. */
 static bool plain_name(const char *name)
 {
-    for (; *name; name++)
-        if ((unsigned char)*name < 0x20 || *name == 0x7f || *name == ',' || *name == '"') return false;
-    return true;
+    for (const char *c = name; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f || *c == ',' || *c == '"') return false;
+    json_t *text = json_string(name); /* UTF-8, or none */
+    json_decref(text);
+    return text != NULL;
 }
 
 /* path: "dataset/PART/CONDITION[/…]/CLASS/RUN" */
@@ -83,7 +86,7 @@ static int walk_entries(struct dataset *d, DIR *dir, const char *path, unsigned 
         char *below;
         if (e->d_name[0] == '.' || (e->d_type != DT_DIR && e->d_type != DT_LNK && e->d_type != DT_UNKNOWN)) continue;
         if (!plain_name(e->d_name)) {
-            dataset_complain(d, "%.200s/%.200s: a folder with a comma, a quote or a control character in its name", d->dir, path);
+            dataset_complain(d, "%.200s/%.200s: a folder with a comma, a quote or a control character in its name, or not in UTF-8", d->dir, path);
             continue;
         }
         if (asprintf(&below, "%s/%s", path, e->d_name) < 0) return no_memory(err);

@@ -14,18 +14,6 @@ static void put_count(json_t *object, const char *name, size_t n)
     json_object_set_new(object, name, json_integer((json_int_t)n));
 }
 
-/* Names of folders are any bytes. */
-static json_t *text(const char *name)
-{
-    json_t *string = json_string(name);
-    char plain[512];
-    size_t n = 0;
-    if (string) return string;
-    for (; *name && n < sizeof plain - 1; name++) plain[n++] = (unsigned char)*name < 0x80 ? *name : '?';
-    plain[n] = 0;
-    return json_string(plain);
-}
-
 static void put_windows(json_t *o, const struct evaluation *e)
 {
     put_count(o, "windows", e->windows);
@@ -92,7 +80,7 @@ static json_t *families(const struct samples *s, const struct evaluation *e)
     for (size_t f = 0; f < s->families; f++) {
         json_t *one = json_object(), *named = json_array();
         const struct evaluate_family *of = &e->family[f];
-        json_object_set_new(one, "family", text(s->family[f]));
+        json_object_set_new(one, "family", json_string(s->family[f]));
         json_object_set_new(one, "ransomware", json_boolean(s->ransomware[f]));
         put_count(one, "runs", of->runs);
         put_count(one, "alarms", of->alarms);
@@ -113,7 +101,7 @@ static json_t *conditions(const struct evaluation *e)
     for (size_t c = 0; c < e->conditions; c++) {
         json_t *one = json_object();
         const struct evaluate_condition *of = &e->condition[c];
-        json_object_set_new(one, "condition", text(of->name));
+        json_object_set_new(one, "condition", json_string(of->name));
         put_count(one, "ransomware_runs", of->runs_ransomware);
         put_count(one, "detected", of->detected);
         put_count(one, "benign_runs", of->runs_benign);
@@ -129,7 +117,7 @@ static json_t *missed(const struct samples *s, const struct evaluation *e)
 {
     json_t *list = json_array();
     for (size_t r = 0; r < s->runs; r++)
-        if (e->run[r].judged && s->ransomware[s->run[r].label] && !e->run[r].alarm) json_array_append_new(list, text(s->run[r].run->path));
+        if (e->run[r].judged && s->ransomware[s->run[r].label] && !e->run[r].alarm) json_array_append_new(list, json_string(s->run[r].run->path));
     return list;
 }
 
@@ -143,7 +131,7 @@ static json_t *false_alarms(const struct samples *s, const struct evaluation *e)
         json_t *one = json_object(), *seconds = json_array();
         for (size_t i = 0; i < of->alarms && i < EVALUATE_ALARMS_KEPT; i++)
             json_array_append_new(seconds, json_real((double)of->at_ns[i] * 1e-9));
-        json_object_set_new(one, "run", text(s->run[r].run->path));
+        json_object_set_new(one, "run", json_string(s->run[r].run->path));
         json_object_set_new(one, "alarms", json_integer((json_int_t)of->alarms));
         json_object_set_new(one, "seconds", seconds);
         json_array_append_new(list, one);
@@ -161,7 +149,7 @@ json_t *evaluation_json(const struct samples *s, const struct evaluation *e, boo
     put_losses(o, &e->losses);
     if (all) {
         json_t *classes = json_array();
-        for (size_t c = 0; evaluate_class(s, c); c++) json_array_append_new(classes, text(evaluate_class(s, c)));
+        for (size_t c = 0; evaluate_class(s, c); c++) json_array_append_new(classes, json_string(evaluate_class(s, c)));
         json_object_set_new(o, "classes", classes);
         json_object_set_new(o, "families", families(s, e));
         json_object_set_new(o, "conditions", conditions(e));

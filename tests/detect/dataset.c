@@ -293,6 +293,11 @@ static void test_find(void)
     CHECK_OK(dataset_open(dir, &d, &err), err); /* one folder that cannot be named is said, and the others are as good as before */
     CHECK(dataset_complaints(d) == 1 && !strchr(dataset_complaint(d, 0), '\n') && !dataset_complaint(d, 1));
     dataset_close(d);
+    put_text("/dataset/extra/win7/\xdc" "bel/a/ata_read.csv", row); /* Latin-1 */
+    put_text("/dataset/extra/win7/\xc3\x9c" "bel/a/ata_read.csv", row);
+    CHECK_OK(dataset_open(dir, &d, &err), err);
+    CHECK(dataset_complaints(d) == 2 && strcmp(dataset_run(d, dataset_count(d) - 3)->family, "\xc3\x9c" "bel") == 0);
+    dataset_close(d);
     clean();
     put_text("/dataset/extra/win7/Zip/a,b\n/ata_read.csv", row);
     CHECK(dataset_open(dir, &d, &err) == -EBADMSG && strstr(err.text, "comma") && !strchr(err.text, '\n'));

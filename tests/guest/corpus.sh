@@ -40,3 +40,15 @@ for run in runs.values():
     assert reads, "no reads recorded"
     assert size > run["bytes_hit"] * 0.9, "what was overwritten is in the log"
 P
+# the two are a data set: learned from, what was lost before the alarm is said
+expect_exit 0 chronovisor train --corpus corpus --model rf --features wide --mode paired --no-evaluate -o both.model
+expect_exit 0 chronovisor evaluate --corpus corpus --model both.model --json
+python3 - <<'P' || fail "evaluate: $(cat out)"
+import json
+e, bad = json.loads(open("out").read()), [r for r in map(json.loads, open("corpus/manifest.json")) if r["workload"] == "inplace"][0]
+l = e["losses"]
+assert (e["benign_runs"], e["ransomware_runs"], l["runs"]) == (1, 1, 1) and e["benign_hours"] > 0, e
+assert 0 <= l["files_disk"]["worst"] <= l["files_guest"]["worst"] <= bad["files_hit"], l
+assert l["bytes_guest"]["worst"] <= bad["bytes_hit"] and 0 <= l["overwritten_share"]["worst"] <= 1.2, l
+print("lost:", l)
+P
