@@ -120,9 +120,10 @@ static int store_block(struct chv_recorder *rec, const struct slot *slot, bool *
     *is_new = false;
     if (slot->known) return 0;
     if (memtable_find(rec->current, slot->hash)) return 0;
-    if (rec->sealed) {
-        pthread_rwlock_rdlock(&rec->mem_lock); /* the indexer takes it away */
-        bool known = rec->sealed && memtable_find(rec->sealed, slot->hash);
+    if (rec->sealed || rec->indexed != slot->indexed) {
+        pthread_rwlock_rdlock(&rec->mem_lock); /* the indexer takes `sealed` away, into the index */
+        bool known = rec->indexed != slot->indexed ? worker_stored_already(rec, slot->hash)
+                                                   : rec->sealed && memtable_find(rec->sealed, slot->hash);
         pthread_rwlock_unlock(&rec->mem_lock);
         if (known) return 0;
     }

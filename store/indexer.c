@@ -10,7 +10,10 @@ static void publish(struct chv_recorder *rec, struct index *fresh, struct memtab
     pthread_rwlock_wrlock(&rec->mem_lock);
     struct index *old = rec->index;
     rec->index = fresh;
-    if (done && rec->sealed == done) rec->sealed = NULL;
+    if (done && rec->sealed == done) {
+        rec->indexed++; /* before: the committer looks at both without the lock, in the other order */
+        rec->sealed = NULL;
+    }
     pthread_rwlock_unlock(&rec->mem_lock);
     index_unref(old);
     /* Look-ups touch pages all over the runs; they stay cached, but not in our resident set. */

@@ -209,13 +209,14 @@ int pack_read_many(struct pack_set *set, struct pack_want *wants, size_t count, 
     return r;
 }
 
+/* *last: where the last record before *end begins, `from` when there is none. */
 static int scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_t to, bool check_header, bool verify,
-                pack_scan_fn *fn, void *arg, uint64_t *end, struct chv_err *err)
+                pack_scan_fn *fn, void *arg, uint64_t *last, uint64_t *end, struct chv_err *err)
 {
     char path[STORE_PATH_BYTES];
     uint8_t raw[BLOCK_MAX];
     uint64_t at = from ? from : sizeof(struct pack_header);
-    *end = at;
+    *last = *end = at;
     meta_pack_path(meta, number, path);
     if (from > UINT32_MAX) /* no record begins there: see pack_loc */
         return chv_err_set(err, EBADMSG, "%s: has no offset %llu", path, (unsigned long long)from);
@@ -246,7 +247,9 @@ static int scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_
             break;
         if (verify && !unpack(&rec, p + sizeof rec, rec.hash, raw, meta->block_bytes)) break;
         r = fn ? fn(arg, &rec, pack_loc_make(number, at)) : 0;
-        if (r == 0) *end = at += sizeof rec + rec.stored_bytes;
+        if (r != 0) break;
+        *last = at;
+        *end = at += sizeof rec + rec.stored_bytes;
     }
     free(window);
     close(fd);
@@ -256,7 +259,8 @@ static int scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_
 int pack_scan(const struct meta *meta, uint64_t number, uint64_t from, uint64_t to, bool verify, pack_scan_fn *fn,
               void *arg, uint64_t *end, struct chv_err *err)
 {
-    return scan(meta, number, from, to, true, verify, fn, arg, end, err);
+    uint64_t last;
+    return scan(meta, number, from, to, true, verify, fn, arg, &last, end, err);
 }
 
 /* The first offset in [from, to) at which a record begins whose content is what its hash says; 0: none. */
@@ -293,10 +297,11 @@ int pack_scan_over(const struct meta *meta, uint64_t number, uint64_t from, uint
                    struct chv_err *err)
 {
     for (;;) {
-        uint64_t end;
-        int r = scan(meta, number, from, to, false, false, fn, arg, &end, err);
+        uint64_t last, end;
+        int r = scan(meta, number, from, to, false, false, fn, arg, &last, &end, err);
         if (r != 0 || end >= to) return r;
-        r = resync(meta, number, end + 1, to, &from, err);
+        /* nothing begins at `end`: what is damaged may be the length of the record before */
+        r = resync(meta, number, last + 1, to, &from, err);
         if (r < 0 || from == 0) return r;
     }
 }

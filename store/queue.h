@@ -31,7 +31,7 @@ struct slot {
     uint8_t op, flags;
     uint8_t has_data, has_unless;
     uint8_t drop, known, codec;  /* the worker's findings: same as `unless`; content already stored; how packed */
-    uint8_t reserved;
+    uint8_t indexed;             /* recorder's `indexed` when the worker looked whether the content is stored */
     uint32_t buffer;             /* of its content; only with has_data */
     uint8_t hash[32];
     uint8_t extra[32];           /* the hash to compare with, or what the event's hash field carries */

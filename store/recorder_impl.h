@@ -107,6 +107,7 @@ struct chv_recorder {
     struct memtable *current;
     struct memtable *_Atomic sealed; /* being indexed, or NULL */
     struct index *index;
+    _Atomic uint8_t indexed;           /* how many times (modulo 256) `sealed` became part of `index` */
     struct run_pages pages; /* of its mapped files */
 
     pthread_mutex_t index_lock;        /* index jobs, manifest changes */
@@ -138,6 +139,8 @@ void *worker_main(void *rec);
 void worker_wake(struct chv_recorder *rec);
 /* Without lock: positions below `end` have been filled. */
 void worker_filled(struct chv_recorder *rec, uint64_t end);
+/* Is this content stored? With mem_lock held. */
+bool worker_stored_already(const struct chv_recorder *rec, const uint8_t hash[32]);
 /* With lock held: is there reason for the committer to go on now? */
 bool committer_due(const struct chv_recorder *rec);
 void *committer_main(void *rec);

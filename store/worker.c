@@ -18,8 +18,7 @@
 #define ENTROPY_RAW 60000u  /* 7.3 bits: will not shrink worth the time */
 #define ENTROPY_EASY 43000u /* 5.2 bits: shrinks so much that writing less pays for the time */
 
-/* With mem_lock held. */
-static bool stored_already(const struct chv_recorder *rec, const uint8_t hash[32])
+bool worker_stored_already(const struct chv_recorder *rec, const uint8_t hash[32])
 {
     if (memtable_find(rec->current, hash) || (rec->sealed && memtable_find(rec->sealed, hash))) return true;
     for (size_t i = rec->index->count; i-- > 0;) {
@@ -101,7 +100,8 @@ static void work(struct worker *w, uint64_t from, uint64_t to, uint64_t used)
         index_let_go(rec->index, &rec->pages, RECORDER_RESIDENT_BYTES + rec->queue.map_bytes);
     for (uint64_t p = from; p < to; p++) {
         struct slot *slot = queue_slot(&rec->queue, p);
-        slot->known = slot->has_data && !slot->drop && stored_already(rec, slot->hash);
+        slot->indexed = rec->indexed;
+        slot->known = slot->has_data && !slot->drop && worker_stored_already(rec, slot->hash);
     }
     pthread_rwlock_unlock(&rec->mem_lock);
     for (uint64_t p = from; p < to; p++) {
