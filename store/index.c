@@ -365,6 +365,7 @@ static uint64_t release(const struct index *index, void (*how)(const struct run 
 void index_let_go(const struct index *index, struct run_pages *pages, uint64_t limit_bytes)
 {
     uint64_t resident = run_pages_resident();
+    run_pages_learn(pages, resident);
     if (resident >= limit_bytes) {
         atomic_store_explicit(&pages->tight, true, memory_order_relaxed);
         resident = release(index, run_release_entries);

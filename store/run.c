@@ -231,7 +231,10 @@ int run_open(struct run *run, enum run_kind kind, const char *path, bool verify,
     void *map = MAP_FAILED;
     if (r == 0) {
         map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        if (map == MAP_FAILED) r = chv_err_set(err, errno, "%s: %s", path, strerror(errno));
+        if (map == MAP_FAILED)
+            r = chv_err_set(err, errno, "%s: %s", path, strerror(errno));
+        else /* a look is to make pages resident, not megabytes; fails on a kernel that has no huge ones */
+            madvise(map, (size_t)st.st_size, MADV_NOHUGEPAGE);
     }
     if (r < 0) {
         close(fd);

@@ -106,6 +106,9 @@ void run_release_entries(const struct run *run);
 /* How much of mapped runs may become resident, counted in look-ups instead of asking the kernel at each. */
 struct run_pages {
     _Atomic int left;   /* runs that may be looked into before asking again; a lost count does no harm */
+    _Atomic int granted;             /* what `left` began with */
+    _Atomic uint64_t resident_bytes; /* and how much was resident then */
+    _Atomic uint64_t touch_bytes;    /* what became so with a look, the last time; 0: not known yet */
     _Atomic bool tight; /* they did not all fit: from now on entries are read instead */
 };
 /* Looking into `runs` runs: is it time to look at the resident set (run_pages_settle)? */
@@ -121,7 +124,9 @@ static inline bool run_pages_tight(const struct run_pages *p)
 }
 /* Bytes of mapped files in this process's resident set; 0 when the kernel does not tell. */
 uint64_t run_pages_resident(void);
-/* So many are resident: how many look-ups until more than limit_bytes may be? */
+/* So many are resident: learn what a look costs. */
+void run_pages_learn(struct run_pages *p, uint64_t resident_bytes);
+/* So many are left resident: how many look-ups until more than limit_bytes may be? */
 void run_pages_settle(struct run_pages *p, uint64_t resident_bytes, uint64_t limit_bytes);
 
 /* Write a run file of exactly `count` entries, given in order. */

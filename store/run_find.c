@@ -10,7 +10,9 @@
 
 #define SCAN_TAGS 256u               /* a bucket has some ten entries, unless one content has many */
 #define TOUCH_BYTES (192u << 10)     /* become resident with a look into one run: 64 KiB around each of three faults */
-#define TOUCHES_LEAST 256u
+#define TOUCH_BYTES_MOST (6u << 20)  /* where the page cache holds 2 MiB in one piece, which a fault maps whole */
+#define TOUCHES_LEAST 32u
+#define TOUCHES_LEAST_TIGHT 256u     /* only tags and directories become resident, and those all in the end */
 
 void run_copy(const struct run *run, uint64_t i, bool by_read, uint8_t entry[RUN_WIDTH_MAX])
 {
@@ -68,9 +70,23 @@ uint64_t run_pages_resident(void)
     return shared * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+void run_pages_learn(struct run_pages *p, uint64_t resident_bytes)
+{
+    int granted = atomic_load_explicit(&p->granted, memory_order_relaxed), left = atomic_load_explicit(&p->left, memory_order_relaxed);
+    uint64_t before = atomic_load_explicit(&p->resident_bytes, memory_order_relaxed);
+    if (granted <= 0 || left >= granted) return;
+    uint64_t bytes = resident_bytes > before ? (resident_bytes - before) / (uint64_t)((int64_t)granted - left) : 0;
+    atomic_store_explicit(&p->touch_bytes, bytes > TOUCH_BYTES ? bytes : TOUCH_BYTES, memory_order_relaxed);
+}
+
 void run_pages_settle(struct run_pages *p, uint64_t resident_bytes, uint64_t limit_bytes)
 {
-    uint64_t touches = resident_bytes < limit_bytes ? (limit_bytes - resident_bytes) / TOUCH_BYTES : 0;
-    if (touches < TOUCHES_LEAST) touches = TOUCHES_LEAST;
-    atomic_store_explicit(&p->left, (int)(touches < 1u << 20 ? touches : 1u << 20), memory_order_relaxed);
+    uint64_t each = atomic_load_explicit(&p->touch_bytes, memory_order_relaxed);
+    uint64_t touches = resident_bytes < limit_bytes ? (limit_bytes - resident_bytes) / (each ? each : TOUCH_BYTES_MOST) : 0;
+    uint64_t least = run_pages_tight(p) ? TOUCHES_LEAST_TIGHT : TOUCHES_LEAST;
+    if (touches < least) touches = least;
+    if (touches > 1u << 20) touches = 1u << 20;
+    atomic_store_explicit(&p->resident_bytes, resident_bytes, memory_order_relaxed);
+    atomic_store_explicit(&p->granted, (int)touches, memory_order_relaxed);
+    atomic_store_explicit(&p->left, (int)touches, memory_order_relaxed);
 }

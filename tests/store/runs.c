@@ -159,6 +159,29 @@ static void check_memtable(uint64_t *seed)
     free(t);
 }
 
+/* However much becomes resident with a look: asked so seldom that it costs nothing, so often that the limit holds. */
+static void check_pages(void)
+{
+    static const uint64_t costs[] = {0, 4096, 65536, 192u << 10, 1u << 20, 2u << 20, 6u << 20};
+    const uint64_t limit = UINT64_C(256) << 20, looks = 200000;
+    for (size_t c = 0; c < sizeof costs / sizeof *costs; c++) {
+        struct run_pages pages = {0};
+        uint64_t resident = 0, most = 0, asked = 0;
+        for (uint64_t i = 0; i < looks; i++) {
+            if (run_pages_spent(&pages, 1)) {
+                run_pages_learn(&pages, resident);
+                if (resident >= limit) resident = 0;
+                run_pages_settle(&pages, resident, limit);
+                asked++;
+            }
+            resident += costs[c];
+            if (resident > most) most = resident;
+        }
+        CHECK(most <= limit + 33 * costs[c]);
+        CHECK(asked <= 20 || asked <= looks / 20);
+    }
+}
+
 int main(int argc, char **argv)
 {
     char dir[256];
@@ -178,6 +201,7 @@ int main(int argc, char **argv)
         check_range(first & ((UINT64_C(1) << 44) - 1), unit_random(&seed) & ((UINT64_C(1) << bits) - 1), i % 2 ? 512 : 4096);
     }
     check_memtable(&seed);
+    check_pages();
     unit_remove_tree(dir);
     return 0;
 }
