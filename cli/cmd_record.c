@@ -12,7 +12,7 @@
 #include "cli/cli.h"
 #include "cli/nbdkit.h"
 #include "cli/record_detect.h"
-#include "sensor/nbd/session.h"
+#include "sensor/capture/session.h"
 
 static const struct cli_option options[] = {
     {"--disk", "[NAME=]PATH", "raw image or block device; repeat with names for several disks in one store"},

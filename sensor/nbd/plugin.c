@@ -8,7 +8,7 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "sensor/nbd/session.h"
+#include "sensor/capture/session.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sensor/nbd/options.h"
+#include "sensor/capture/options.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,9 +1,9 @@
 /* The pieces by themselves: block states against a flat array, ranges under many threads, holes of a file. */
 #include <pthread.h>
 
-#include "sensor/nbd/blocks.h"
-#include "sensor/nbd/disk.h"
-#include "sensor/nbd/ranges.h"
+#include "sensor/capture/blocks.h"
+#include "sensor/capture/disk.h"
+#include "sensor/capture/ranges.h"
 #include "tests/sensor/rig.h"
 
 #define BLOCKS 1000

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "chronovisor/timeline.h"
-#include "sensor/nbd/session.h"
+#include "sensor/capture/session.h"
 #include "tests/unit.h"
 
 struct rig {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sensor/nbd/capture.h"
+#include "sensor/capture/capture.h"
 
 #define PIECE_BLOCKS 256u /* copied by one append */
 #define RECORDS_MAX 64u   /* ranges zeroed by one append */

@@ -1,4 +1,4 @@
-#include "sensor/nbd/defer.h"
+#include "sensor/capture/defer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "sensor/nbd/capture.h"
+#include "sensor/capture/capture.h"
 
 static int apply(struct capture *c, struct job *job)
 {

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "sensor/nbd/ranges.h"
+#include "sensor/capture/ranges.h"
 
 #define DEFER_THREADS 1
 #define DEFER_BYTES_MAX (64u << 20) /* of copies held back; a handler waits above that */

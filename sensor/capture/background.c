@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "chronovisor/store.h"
-#include "sensor/nbd/session.h"
+#include "sensor/capture/session.h"
 
 #define TICK_NS UINT64_C(1000000000)
 #define SHORT_NS UINT64_C(10000000)

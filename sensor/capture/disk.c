@@ -1,4 +1,4 @@
-#include "sensor/nbd/disk.h"
+#include "sensor/capture/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>

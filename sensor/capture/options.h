@@ -1,4 +1,4 @@
-/* What a recording was asked to do, as key=value: nbdkit's command line, and `record`'s. Knows nothing of nbdkit. */
+/* What a recording was asked to do, as key=value: nbdkit's command line, and `record`'s. Knows nothing of a protocol. */
 #ifndef CHV_SENSOR_OPTIONS_H
 #define CHV_SENSOR_OPTIONS_H
 

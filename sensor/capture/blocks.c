@@ -1,4 +1,4 @@
-#include "sensor/nbd/blocks.h"
+#include "sensor/capture/blocks.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #define CHV_SENSOR_COMPARE_H
 
 #include "chronovisor/store.h"
-#include "sensor/nbd/capture.h"
+#include "sensor/capture/capture.h"
 
 struct compare_counts {
     uint64_t checked, redone, found; /* blocks */

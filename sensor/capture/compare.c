@@ -1,4 +1,4 @@
-#include "sensor/nbd/compare.h"
+#include "sensor/capture/compare.h"
 
 #include <errno.h>
 #include <stdlib.h>

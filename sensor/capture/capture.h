@@ -9,12 +9,12 @@
 #include <stdint.h>
 
 #include "chronovisor/recorder.h"
-#include "sensor/nbd/blocks.h"
-#include "sensor/nbd/defer.h"
-#include "sensor/nbd/disk.h"
-#include "sensor/nbd/epoch.h"
-#include "sensor/nbd/ranges.h"
-#include "sensor/nbd/writeback.h"
+#include "sensor/capture/blocks.h"
+#include "sensor/capture/defer.h"
+#include "sensor/capture/disk.h"
+#include "sensor/capture/epoch.h"
+#include "sensor/capture/ranges.h"
+#include "sensor/capture/writeback.h"
 
 #define CAPTURE_CHUNK_BLOCKS 256u /* most of one append; larger requests take several */
 

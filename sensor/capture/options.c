@@ -1,4 +1,4 @@
-#include "sensor/nbd/options.h"
+#include "sensor/capture/options.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -7,8 +7,8 @@
 #include <sys/file.h>
 
 #include "base/clock.h"
-#include "sensor/nbd/compare.h"
-#include "sensor/nbd/session.h"
+#include "sensor/capture/compare.h"
+#include "sensor/capture/session.h"
 
 enum verdict {
     VERDICT_NEW,    /* never recorded in this store */

@@ -1,4 +1,4 @@
-#include "sensor/nbd/capture.h"
+#include "sensor/capture/capture.h"
 
 #include <errno.h>
 #include <stdlib.h>

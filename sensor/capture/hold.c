@@ -1,4 +1,4 @@
-#include "sensor/nbd/hold.h"
+#include "sensor/capture/hold.h"
 
 #include <stdio.h>
 #include <string.h>

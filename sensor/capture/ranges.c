@@ -1,9 +1,9 @@
-#include "sensor/nbd/ranges.h"
+#include "sensor/capture/ranges.h"
 
 #include <stddef.h>
 #include <string.h>
 
-#include "sensor/nbd/defer.h"
+#include "sensor/capture/defer.h"
 
 void ranges_init(struct ranges *t)
 {

@@ -1,4 +1,4 @@
-#include "sensor/nbd/writeback.h"
+#include "sensor/capture/writeback.h"
 
 #include <fcntl.h>
 

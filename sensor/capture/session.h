@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sensor/nbd/capture.h"
-#include "sensor/nbd/hold.h"
-#include "sensor/nbd/options.h"
+#include "sensor/capture/capture.h"
+#include "sensor/capture/hold.h"
+#include "sensor/capture/options.h"
 #include "store/marks.h"
 
 struct session {

@@ -1,4 +1,4 @@
-#include "sensor/nbd/session.h"
+#include "sensor/capture/session.h"
 
 #include <errno.h>
 #include <inttypes.h>
