@@ -1,0 +1,45 @@
+/* A guest's RAM into a store: the whole of `chronovisor acquire ram`. */
+#ifndef CHV_SENSOR_MEMORY_ACQUIRE_H
+#define CHV_SENSOR_MEMORY_ACQUIRE_H
+
+#include "sensor/import/target.h"
+#include "sensor/memory/ram_capture.h"
+#include "sensor/memory/guest.h"
+#include "sensor/memory/scan.h"
+
+struct acquire_options {
+    struct import_options target;      /* store, space, block size, key, progress */
+    const char *qmp_path;
+    pid_t pid;                         /* of QEMU; 0: whoever made the socket */
+    enum ram_capture_mode mode;
+    const volatile sig_atomic_t *stop; /* may be NULL; non-zero: end in an orderly way, with -EINTR */
+};
+
+struct acquire {
+    const struct acquire_options *options; /* borrowed */
+    struct import_options info;            /* the space that describes the capture */
+    char info_name[CHV_SPACE_NAME_BYTES + 1];
+    struct import_target target;
+    struct qmp *qmp;
+    struct guest *guest;
+    struct ram_capture capture;                /* what is kept with it */
+};
+
+struct acquire_result {
+    struct import_result store;
+    struct scan_result scan;
+    bool first;             /* the space was new */
+    uint64_t copied_bytes, copy_ns; /* paused: the copy */
+    uint64_t scan_ns;       /* hashing and recording, without making the last of it durable */
+    uint64_t total_ns;      /* from the first look at memory until all is durable */
+};
+
+/* Look at guest and store; everything that can be refused is refused here, and nothing is changed. */
+int acquire_open(struct acquire *a, const struct acquire_options *options, struct chv_err *err);
+/* Make the store if need be and take its lock. */
+int acquire_begin(struct acquire *a, struct chv_err *err);
+/* On return the guest runs if it did before, also after a failure. */
+int acquire_run(struct acquire *a, struct acquire_result *result, struct chv_err *err);
+void acquire_close(struct acquire *a);
+
+#endif
