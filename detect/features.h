@@ -31,6 +31,9 @@ size_t features_count(enum feature_set set);
 const char *features_name(enum feature_set set, size_t index);
 /* 1: no model should think a row safer because this is more; -1: because it is less; 0: it may go either way. */
 int features_monotone(enum feature_set set, size_t index);
+/* How much further than the harmless programs a model knows may another go before it is ransomware? In the unit of the
+ * monotone features, octaves. */
+double features_margin(enum feature_set set);
 
 struct feature_row {
     uint64_t end_ns;                   /* of the tick, in the accesses' time */

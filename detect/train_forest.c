@@ -73,16 +73,36 @@ static void for_head(const struct model_table *t, float *x, float *weight)
     }
 }
 
+/* Where between the programs it knows and ransomware does a tree draw the line? Anywhere, to it; but the next harmless program will go
+ * somewhat further than those at hand. So every harmless row comes once more, moved up by as much as the margin (evenly spread). */
+static void add_margin(const struct model_table *t, float *x, float *weight)
+{
+    const double golden = 0.6180339887498949; /* multiples of it fill [0, 1) evenly */
+    double margin = features_margin(t->set), part = 0;
+    size_t to = t->rows;
+    for (size_t i = 0; i < t->rows; i++) {
+        if (t->class_is_ransomware[t->label[i]]) continue;
+        part = part + golden < 1 ? part + golden : part + golden - 1;
+        for (size_t c = 0; c < t->columns; c++)
+            x[to * t->columns + c] = x[i * t->columns + c] + (float)(margin * part * features_monotone(t->set, c));
+        weight[to++] = weight[i];
+    }
+}
+
 static int make_matrix(const struct model_table *t, bool head, DMatrixHandle *out, struct chv_err *err)
 {
-    float *x = malloc(t->rows * t->columns * sizeof *x), *weight = malloc(t->rows * sizeof *weight);
+    size_t rows = t->rows;
+    for (size_t i = 0; head && i < t->rows; i++) rows += !t->class_is_ransomware[t->label[i]];
+    float *x = malloc(rows * t->columns * sizeof *x), *weight = malloc(rows * sizeof *weight);
     int r = x && weight ? 0 : chv_err_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; r == 0 && i < t->rows * t->columns; i++) x[i] = (float)t->x[i];
     for (size_t i = 0; r == 0 && i < t->rows; i++) weight[i] = t->weight ? (float)t->weight[i] : 1;
-    if (r == 0 && head) for_head(t, x, weight);
+    if (r == 0 && head) {
+        for_head(t, x, weight);
+        add_margin(t, x, weight);
+    }
     DMatrixHandle d = NULL;
-    if (r == 0 && (XGDMatrixCreateFromMat(x, t->rows, t->columns, NAN, &d) != 0 ||
-                   XGDMatrixSetFloatInfo(d, "weight", weight, t->rows) != 0)) {
+    if (r == 0 && (XGDMatrixCreateFromMat(x, rows, t->columns, NAN, &d) != 0 || XGDMatrixSetFloatInfo(d, "weight", weight, rows) != 0)) {
         r = failed(err);
         if (d) XGDMatrixFree(d);
     }
@@ -95,14 +115,16 @@ static int make_matrix(const struct model_table *t, bool head, DMatrixHandle *ou
 /* Labels: of one class against all others (only >= 0), of ransomware against the rest, or the class's number. */
 static int set_labels(const struct model_table *t, int only, DMatrixHandle d, struct chv_err *err)
 {
-    float *label = malloc(t->rows * sizeof *label);
+    bst_ulong rows = 0; /* what add_margin added is harmless */
+    if (XGDMatrixNumRow(d, &rows) != 0) return failed(err);
+    float *label = calloc(rows, sizeof *label);
     if (!label) return chv_err_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < t->rows; i++)
         label[i] = only == ALL_CLASSES                 ? (float)t->label[i]
                    : only == HEAD                      ? (float)(t->class_is_ransomware[t->label[i]] != 0)
                    : t->label[i] == (uint32_t)only ? 1.0f
                                                        : 0.0f;
-    int r = XGDMatrixSetFloatInfo(d, "label", label, t->rows) == 0 ? 0 : failed(err);
+    int r = XGDMatrixSetFloatInfo(d, "label", label, rows) == 0 ? 0 : failed(err);
     free(label);
     return r;
 }
@@ -258,6 +280,6 @@ int train_forest(struct model *m, const struct model_table *t, uint64_t seed, st
     r = boost(&g, m, t, d, HEAD, seed, err);
     XGDMatrixFree(d);
     m->forest.has_head = r == 0;
-    m->decision = (struct decision){.threshold = 12, .drift = 1, .cap = 3};
+    m->decision = (struct decision){.threshold = 8, .drift = 1.5, .cap = 2};
     return r;
 }

@@ -215,6 +215,31 @@ static void agrees_with_libsvm(const struct world *w)
     model_free(m);
 }
 
+/* Where harmless rows end those of ransomware begin, and go on for twice the margin: what is a quarter of it further than any
+ * harmless row seen is still taken for harmless, what is further than all of it is not. */
+static void keeps_distance(const struct world *w)
+{
+    struct chv_err err;
+    struct model *m;
+    struct model_table t = w->table;
+    const double margin = features_margin(t.set), line = 10;
+    uint64_t seed = 11;
+    double *x = malloc(ROWS * t.columns * sizeof *x), at[FEATURES_MAX];
+    CHECK(x && margin > 0);
+    for (size_t r = 0; r < ROWS; r++) {
+        double part = noise(&seed) + 0.5, value = bad[t.label[r]] ? line + 2 * margin * part : line - part;
+        for (size_t c = 0; c < t.columns; c++) x[r * t.columns + c] = features_monotone(t.set, c) * value;
+    }
+    t.x = x;
+    CHECK_OK(model_train(MODEL_GBT, &t, 1, &m, &err), err);
+    for (size_t c = 0; c < t.columns; c++) at[c] = features_monotone(t.set, c) * (line + margin / 4);
+    CHECK(model_score(m, at, NULL) < 0.5);
+    for (size_t c = 0; c < t.columns; c++) at[c] = features_monotone(t.set, c) * (line + margin * 1.5);
+    CHECK(model_score(m, at, NULL) > 0.5);
+    model_free(m);
+    free(x);
+}
+
 static void refuses_tables(const struct world *w)
 {
     struct chv_err err;
@@ -247,6 +272,7 @@ int main(void)
     agrees_with_xgboost(&w);
     agrees_with_xgboost(&paper);
     agrees_with_libsvm(&w);
+    keeps_distance(&w);
     refuses_tables(&w);
     world_fini(&w);
     world_fini(&paper);
