@@ -82,6 +82,7 @@ enum chv_gap_reason {
     CHV_GAP_STORE_ERROR = 2, /* the store could not take it (disk full, I/O error) */
     CHV_GAP_UNOBSERVED = 3,  /* the source changed while no sensor was attached */
     CHV_GAP_CRASH = 4,       /* the recorder died with this in its queue */
+    CHV_GAP_MALFORMED = 5,   /* no change was lost: a queue of the guest's requests made no sense and was stopped */
 };
 
 /* The hash field of a GAP event. */

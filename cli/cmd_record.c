@@ -13,11 +13,13 @@
 #include "cli/nbdkit.h"
 #include "cli/record_detect.h"
 #include "sensor/capture/session.h"
+#include "sensor/vhost_user/server.h"
 
 static const struct cli_option options[] = {
     {"--disk", "[NAME=]PATH", "raw image or block device; repeat with names for several disks in one store"},
     CLI_OPT_STORE,
     {"--space", "disk:NAME", "what the disk is called in the store (default: disk:vda)"},
+    {"--vhost-user", "SOCK", "serve the disk over vhost-user-blk on this Unix socket, and not over NBD"},
     {"--socket", "PATH", "Unix socket to serve on (default: nbd.sock in the store)"},
     {"--baseline", "cow|full|none", "old content: kept at its first overwrite, all read in the background, or not kept"},
     {"--when-behind", "block|gap", "when the queue is full: the guest waits, or a gap is recorded (default: block)"},
@@ -93,22 +95,23 @@ static int clear_socket(const struct cli_args *args, const char *path)
     return unlink(path) < 0 ? cli_failf(args, "--socket %s: %s", path, strerror(errno)) : 0;
 }
 
+static void print_json(const struct session_disk *disk, const char *store_dir, const char *socket)
+{
+    const char *const fields[][2] = {{"space", disk->space}, {"disk", disk->path}, {"store", store_dir},
+                                     {"socket", socket}, {"export", session_export_name(disk->space)}};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        printf("%s\"%s\": ", i ? ", " : "{", fields[i][0]);
+        cli_json_string(stdout, fields[i][1]);
+    }
+    printf("}\n");
+}
+
 static void print_snippets(const struct cli_args *args, const struct session_options *o, const char *socket)
 {
     for (size_t i = 0; i < o->disks; i++) {
         const char *name = session_export_name(o->disk[i].space);
         if (args->json) {
-            printf("{\"space\": ");
-            cli_json_string(stdout, o->disk[i].space);
-            printf(", \"disk\": ");
-            cli_json_string(stdout, o->disk[i].path);
-            printf(", \"store\": ");
-            cli_json_string(stdout, o->store_dir);
-            printf(", \"socket\": ");
-            cli_json_string(stdout, socket);
-            printf(", \"export\": ");
-            cli_json_string(stdout, name);
-            printf("}\n");
+            print_json(&o->disk[i], o->store_dir, socket);
             continue;
         }
         printf("# %s (%s) records into %s. QEMU:\n"
@@ -126,6 +129,26 @@ static void print_snippets(const struct cli_args *args, const struct session_opt
                o->disk[i].space, o->disk[i].path, o->store_dir, name, socket, name, name, name, socket, name);
     }
     fflush(stdout);
+}
+
+static void print_vhost(const struct cli_args *args, const struct session_options *o, const char *socket)
+{
+    if (args->json) {
+        print_json(&o->disk[0], o->store_dir, socket);
+    } else {
+        printf("# %s (%s) records into %s. QEMU (the memory must be shared, its size be that of -m):\n"
+               "-object memory-backend-memfd,id=ram,size=SIZE,share=on -machine memory-backend=ram "
+               "-chardev socket,id=%s,path=%s,reconnect=1 -device vhost-user-blk-pci,chardev=%s\n",
+               o->disk[0].space, o->disk[0].path, o->store_dir, session_export_name(o->disk[0].space), socket,
+               session_export_name(o->disk[0].space));
+    }
+    fflush(stdout);
+}
+
+static int serve_vhost(const struct cli_args *args, const struct session_options *o, const char *socket)
+{
+    struct chv_err err;
+    return vhost_server_run(o, socket, &err) < 0 ? cli_fail(args, &err) : CLI_OK;
 }
 
 /* --disk may be given several times: every one but what cli_parse keeps has to be picked out here. */
@@ -157,7 +180,8 @@ static int collect_disks(const struct cli_args *args, int argc, char **argv, str
 static bool collect(const struct cli_args *args, int argc, char **argv, struct session_options *o)
 {
     uint64_t queue_bytes;
-    *o = (struct session_options){.store_dir = cli_store_dir(args), .resync = cli_flag(args, "--resync")};
+    *o = (struct session_options){
+        .store_dir = cli_store_dir(args), .resync = cli_flag(args, "--resync"), .record_reads = true};
     if (!o->store_dir || collect_disks(args, argc, argv, o) != 0) return false;
     if (args->count > 0) {
         cli_failf(args, "'%.60s' is not an option; disks are given with --disk", args->positional[0]);
@@ -218,9 +242,15 @@ static int run(int argc, char **argv)
     if (!cli_parse(&cmd_record, argc, argv, &args)) return CLI_ERROR;
     int code = CLI_ERROR;
     if (!collect(&args, argc, argv, &o)) goto out;
+    const char *vhost = cli_value(&args, "--vhost-user");
+    if (vhost && (o.disks > 1 || cli_value(&args, "--socket"))) {
+        cli_failf(&args, o.disks > 1 ? "--vhost-user is for one disk: start one record with a store of its own for each"
+                                     : "--vhost-user %s is the socket: leave --socket out", vhost);
+        goto out;
+    }
     bool good, detect = record_detect_wanted(&args, &good);
     if (!good || (detect && !record_detect_check(&args, o.block_bytes ? o.block_bytes : 4096))) goto out;
-    if (nbd_plugin_path("sensor/nbd", "chronovisor", plugin, sizeof plugin, &err) < 0 || session_check(&o, &err) < 0) {
+    if ((!vhost && nbd_plugin_path("sensor/nbd", "chronovisor", plugin, sizeof plugin, &err) < 0) || session_check(&o, &err) < 0) {
         cli_fail(&args, &err);
         goto out;
     }
@@ -231,10 +261,15 @@ static int run(int argc, char **argv)
         cli_fail(&args, &err);
         goto out;
     }
-    const char *socket = cli_value(&args, "--socket");
+    const char *socket = vhost ? vhost : cli_value(&args, "--socket");
     if (!absolute_socket(&args, socket, o.store_dir, socket_path)) goto out;
     socket = socket_path;
     if (clear_socket(&args, socket) != 0) goto out;
+    if (vhost) {
+        print_vhost(&args, &o, socket);
+        if (!detect || record_detect_start(&args, o.store_dir)) code = serve_vhost(&args, &o, socket);
+        goto out;
+    }
     if (!build_words(&args, &o, plugin, socket, &words)) {
         cli_failf(&args, "out of memory");
         goto out;
@@ -253,7 +288,7 @@ const struct cli_command cmd_record = {
     .name = "record",
     .group = "Record",
     .synopsis = "--disk [NAME=]PATH --store DIR [OPTION…]",
-    .summary = "serve a disk to a guest over NBD and record every block it writes",
+    .summary = "serve a disk to a guest over NBD or vhost-user and record every block it writes",
     .example = "chronovisor record --disk vda=disk.img --store evidence --socket /run/vda.sock",
     .options = options,
     .run = run,

@@ -40,6 +40,6 @@ const char *event_rest_name(uint8_t rest)
 
 const char *event_gap_reason(uint8_t reason)
 {
-    static const char *const names[] = {"?", "queue full", "store error", "unobserved", "crash"};
+    static const char *const names[] = {"?", "queue full", "store error", "unobserved", "crash", "malformed requests"};
     return names[reason < sizeof names / sizeof *names ? reason : 0];
 }

@@ -1,0 +1,294 @@
+#include "sensor/vhost_user/queue.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+static bool active(const struct queue *q)
+{
+    return q->enabled && !q->broken && !q->paused && q->kick >= 0 && q->ring.desc;
+}
+
+static void wake(struct queue *q)
+{
+    ssize_t ignored = write(q->wake, &(uint64_t){1}, 8);
+    (void)ignored; /* full: it is awake */
+}
+
+int queue_init(struct queue *q, struct queue_shared *shared, unsigned index)
+{
+    memset(q, 0, sizeof *q);
+    q->shared = shared;
+    q->index = index;
+    q->kick = q->call = -1;
+    q->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (q->wake < 0) return -errno;
+    pthread_mutex_init(&q->mutex, NULL);
+    pthread_cond_init(&q->idle, NULL);
+    pthread_cond_init(&q->quiet, NULL);
+    return 0;
+}
+
+/* --- requests, with the mutex ------------------------------------------------------------------------------------- */
+
+static struct queue_request *request_get(struct queue *q)
+{
+    struct queue_request *r = q->free;
+    if (!r) return malloc(sizeof *r);
+    q->free = r->next;
+    return r;
+}
+
+static void request_put(struct queue *q, struct queue_request *r)
+{
+    guest_memory_drop(r->memory);
+    r->memory = NULL;
+    r->next = q->free;
+    q->free = r;
+}
+
+static void mark_dirty(struct queue *q, const struct chain *chain, uint16_t used_slot)
+{
+    for (unsigned i = chain->out; i < chain->out + chain->in; i++)
+        dirty_log_mark(q->log, chain->segment[i].gpa, chain->segment[i].bytes);
+    if (!(q->ring.addr.flags & VU_ADDR_LOG)) return;
+    if (q->ring.packed) { /* what the device writes of a packed ring is all over it */
+        dirty_log_mark(q->log, q->ring.addr.log, 16 * (uint64_t)q->ring.size);
+        return;
+    }
+    dirty_log_mark(q->log, q->ring.addr.log, 4);
+    dirty_log_mark(q->log, q->ring.addr.log + 4 + 8 * (uint64_t)(used_slot % q->ring.size), 8);
+    dirty_log_mark(q->log, q->ring.addr.log + 4 + 8 * (uint64_t)q->ring.size, 2);
+}
+
+static void answer(struct queue *q, struct queue_request *r, uint32_t written)
+{
+    if (q->ring.desc && !q->broken) {
+        uint16_t slot = q->ring.used_next;
+        inflight_giving(&q->inflight, r->chain.id);
+        bool tell = vring_push(&q->ring, &r->chain, written);
+        inflight_gave(&q->inflight, r->chain.id, q->ring.used_next);
+        if (q->log) mark_dirty(q, &r->chain, slot);
+        if (tell && q->call >= 0) {
+            ssize_t ignored = write(q->call, &(uint64_t){1}, 8);
+            (void)ignored; /* full: the guest was told and has not looked yet */
+        }
+    }
+    request_put(q, r);
+    if (--q->busy == 0) pthread_cond_broadcast(&q->quiet);
+}
+
+static void say_and_record(struct queue *q, const struct chv_err *why)
+{
+    struct capture *c = q->shared->capture;
+    struct chv_record gap = {.space = c->space, .op = CHV_OP_GAP,
+                             .gap = {.reason = CHV_GAP_MALFORMED, .events = 1, .first_time_ns = clock_now_ns()}};
+    struct chv_err err;
+    fprintf(stderr, "chronovisor record: %s: queue %u is stopped, what is in it is not done: %s\n", c->space_name, q->index,
+            why->text);
+    if (chv_recorder_append(c->rec, &gap, 1, NULL, &err) < 0) fprintf(stderr, "chronovisor record: %s\n", err.text);
+}
+
+void queue_break(struct queue *q, const struct chv_err *why)
+{
+    q->broken = true;
+    say_and_record(q, why);
+}
+
+/* With the mutex, which is given up meanwhile. */
+static void break_here(struct queue *q, const struct chv_err *why)
+{
+    q->broken = true;
+    q->busy++; /* so that nobody takes the queue away */
+    pthread_mutex_unlock(&q->mutex);
+    say_and_record(q, why);
+    pthread_mutex_lock(&q->mutex);
+    if (--q->busy == 0) pthread_cond_broadcast(&q->quiet);
+}
+
+/* The next request, or NULL. */
+static struct queue_request *take(struct queue *q)
+{
+    struct chv_err err = {0};
+    struct queue_request *r = request_get(q);
+    if (!r) return NULL;
+    r->memory = NULL;
+    bool again = q->inflight.next_again < q->inflight.agains;
+    int n = again ? vring_pop_again(&q->ring, q->inflight.again[q->inflight.next_again++], &r->chain, &err)
+                  : vring_pop(&q->ring, &r->chain, &err);
+    if (n > 0 && (blk_parse(&r->chain, &r->blk, &err)) < 0) n = -EPROTO;
+    if (n <= 0) {
+        request_put(q, r);
+        if (n < 0) break_here(q, &err);
+        return NULL;
+    }
+    if (!again && !q->ring.packed) inflight_took(&q->inflight, r->chain.id);
+    r->memory = guest_memory_hold(q->ring.memory);
+    q->busy++;
+    return r;
+}
+
+/* --- the threads -------------------------------------------------------------------------------------------------- */
+
+static bool is_held(const struct queue *q)
+{
+    return q->held && hold_is(&q->shared->session->hold);
+}
+
+/* Wait for the guest, with the mutex, which is given up meanwhile. */
+static void lead(struct queue *q)
+{
+    bool serving = active(q);
+    if (serving && vring_ask(&q->ring)) return;
+    q->leader = true;
+    struct pollfd fds[2] = {{.fd = q->wake, .events = POLLIN}, {.fd = serving ? q->kick : -1, .events = POLLIN}};
+    int timeout_ms = q->held ? HOLD_LOOK_NS / 1000000 : -1;
+    pthread_mutex_unlock(&q->mutex);
+    uint64_t ignored;
+    bool kicked = poll(fds, 2, timeout_ms) > 0 && fds[1].revents;
+    /* Before the mutex: the descriptor is not taken away while somebody leads. Something else than what was promised: its end
+     * would be "readable" for ever. */
+    ssize_t got = kicked ? read(fds[1].fd, &ignored, sizeof ignored) : 0;
+    bool bad = kicked && got != sizeof ignored && !(got < 0 && (errno == EAGAIN || errno == EINTR));
+    if (read(q->wake, &ignored, sizeof ignored) < 0) ignored = 0;
+    pthread_mutex_lock(&q->mutex);
+    q->leader = false;
+    pthread_cond_broadcast(&q->quiet);
+    struct chv_err err;
+    if (bad && active(q)) {
+        chv_err_set(&err, EPROTO, "its kick is no eventfd");
+        break_here(q, &err);
+    } else if (active(q)) {
+        vring_hush(&q->ring);
+    }
+}
+
+/* Might this keep its thread from looking after the queue? */
+static bool is_long(const struct blk_request *r)
+{
+    return !(r->kind == BLK_READ || r->kind == BLK_WRITE) || r->bytes > QUEUE_SHORT_BYTES;
+}
+
+static void serve(struct queue *q, struct queue_request *r, uint8_t *bounce)
+{
+    struct queue_shared *s = q->shared;
+    struct chv_err err = {0};
+    if (blk_changes(&r->blk) && hold_is(&s->session->hold)) {
+        r->next = q->held;
+        q->held = r;
+        return;
+    }
+    if (q->sleepers && !q->leader && (is_long(&r->blk) || vring_waiting(&q->ring))) pthread_cond_signal(&q->idle);
+    pthread_mutex_unlock(&q->mutex);
+    uint32_t written = blk_execute(s->capture, &r->chain, &r->blk, atomic_load_explicit(&s->durable, memory_order_relaxed),
+                                   bounce, &err);
+    pthread_mutex_lock(&q->mutex);
+    /* the recorder's failure is for good, and would be said with every request */
+    if (err.code && !q->failed) {
+        q->failed = true;
+        fprintf(stderr, "chronovisor record: %s\n", err.text);
+    }
+    answer(q, r, written);
+}
+
+static void *run(void *arg)
+{
+    struct queue *q = arg;
+    uint8_t *bounce = aligned_alloc(4096, BLK_BOUNCE_BYTES);
+    if (!bounce) fprintf(stderr, "chronovisor record: out of memory: a queue has a thread less\n");
+    pthread_mutex_lock(&q->mutex);
+    while (bounce && !q->stop) {
+        struct queue_request *r = NULL;
+        if (q->held && !is_held(q) && !q->paused) {
+            r = q->held;
+            q->held = r->next;
+        } else if (active(q)) {
+            r = take(q);
+        }
+        if (r) {
+            serve(q, r, bounce);
+        } else if (q->leader || (!active(q) && (q->paused || !q->held))) {
+            q->sleepers++;
+            pthread_cond_wait(&q->idle, &q->mutex);
+            q->sleepers--;
+        } else {
+            lead(q);
+        }
+    }
+    pthread_mutex_unlock(&q->mutex);
+    free(bounce);
+    return NULL;
+}
+
+/* --- what the connection's thread does ---------------------------------------------------------------------------- */
+
+void queue_pause(struct queue *q)
+{
+    pthread_mutex_lock(&q->mutex);
+    q->paused++;
+    while (q->leader) {
+        wake(q);
+        pthread_cond_wait(&q->quiet, &q->mutex);
+    }
+}
+
+void queue_resume(struct queue *q)
+{
+    q->paused--;
+    int r = 0;
+    while (active(q) && r == 0 && q->threads < q->shared->threads) {
+        r = pthread_create(&q->thread[q->threads], NULL, run, q);
+        if (r == 0) q->threads++;
+    }
+    if (r != 0) fprintf(stderr, "chronovisor record: threads: %s\n", strerror(r));
+    wake(q);
+    pthread_cond_broadcast(&q->idle);
+    pthread_mutex_unlock(&q->mutex);
+}
+
+void queue_drain(struct queue *q)
+{
+    while (q->held) {
+        struct queue_request *r = q->held;
+        q->held = r->next;
+        answer(q, r, blk_fail(&r->chain));
+    }
+    while (q->busy) pthread_cond_wait(&q->quiet, &q->mutex);
+}
+
+void queue_set_fd(int *where, int fd)
+{
+    if (*where >= 0) close(*where);
+    *where = fd;
+}
+
+void queue_fini(struct queue *q)
+{
+    pthread_mutex_lock(&q->mutex);
+    q->stop = true;
+    wake(q);
+    pthread_cond_broadcast(&q->idle);
+    pthread_mutex_unlock(&q->mutex);
+    while (q->threads > 0) pthread_join(q->thread[--q->threads], NULL);
+    for (struct queue_request *r = q->held, *next; r; r = next) {
+        next = r->next;
+        request_put(q, r);
+    }
+    for (struct queue_request *r = q->free, *next; r; r = next) {
+        next = r->next;
+        free(r);
+    }
+    vring_unmap(&q->ring);
+    queue_set_fd(&q->kick, -1);
+    queue_set_fd(&q->call, -1);
+    close(q->wake);
+    pthread_cond_destroy(&q->quiet);
+    pthread_cond_destroy(&q->idle);
+    pthread_mutex_destroy(&q->mutex);
+}
