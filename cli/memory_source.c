@@ -1,0 +1,125 @@
+#include "cli/memory_source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static void progress(void *arg, uint64_t done, uint64_t total)
+{
+    (void)arg;
+    cli_progress("looking for address spaces", done, total);
+}
+
+static int open_image(const struct cli_args *args, const char *path, struct memory_source *s)
+{
+    struct chv_err err;
+    struct stat st;
+    if (cli_value(args, "--at") || cli_value(args, "--space"))
+        return cli_failf(args, "--image is one instant of one machine: --at and --space go with --store");
+    if (physmem_open_image(path, &s->mem, &err) < 0) return cli_fail(args, &err);
+    snprintf(s->name, sizeof s->name, "%s", path);
+    if (stat(path, &st) == 0) s->time_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+    return CLI_OK;
+}
+
+static int open_space(const struct cli_args *args, struct memory_source *s)
+{
+    struct chv_err err;
+    const struct chv_space *space;
+    struct chv_event event;
+    s->store = cli_store_open(args);
+    if (!s->store || !cli_instant(args, "--at", s->store, &s->seq)) return CLI_ERROR;
+    const char *name = cli_value(args, "--space");
+    if (chv_store_find_space(s->store, name ? name : "ram", &space, &err) < 0) return cli_fail(args, &err);
+    /* Unknown blocks stay unknown: a table made of invented zeros would be a lie. */
+    if (chv_view_open(s->store, space, s->seq, NULL, &s->view, &err) < 0 || physmem_open_view(s->view, &s->mem, &err) < 0)
+        return cli_fail(args, &err);
+    snprintf(s->name, sizeof s->name, "%s of %.150s as of seq:%llu", space->name, chv_store_dir(s->store),
+             (unsigned long long)s->seq);
+    if (s->seq > 0 && chv_store_event(s->store, s->seq, &event, &err) == 0) s->time_ns = event.time_ns;
+    return CLI_OK;
+}
+
+int memory_source_open(const struct cli_args *args, struct memory_source *out)
+{
+    struct chv_err err;
+    *out = (struct memory_source){0};
+    const char *image = cli_value(args, "--image");
+    if (image && cli_value(args, "--store") && !strstr(args->command->name, "acquire"))
+        return cli_failf(args, "--image or --store, not both");
+    int code = image ? open_image(args, image, out) : open_space(args, out);
+    if (code != CLI_OK) return code;
+    int r = roots_find(out->mem, progress, NULL, &out->roots, &err);
+    cli_progress_end();
+    if (r < 0) {
+        chv_err_prefix(&err, "%s", out->name);
+        return cli_fail(args, &err);
+    }
+    if (linux_open(out->mem, &out->roots, &out->kernel, &out->why) < 0) {
+        out->kernel = NULL;
+        return CLI_OK;
+    }
+    if (linux_tasks(out->kernel, &out->tasks, &out->task_count, &out->tasks_broken, &err) < 0) return cli_fail(args, &err);
+    return CLI_OK;
+}
+
+void memory_source_close(struct memory_source *src)
+{
+    free(src->tasks);
+    linux_close(src->kernel);
+    roots_fini(&src->roots);
+    physmem_close(src->mem);
+    chv_view_close(src->view);
+    chv_store_close(src->store);
+    *src = (struct memory_source){0};
+}
+
+const struct linux_task *memory_source_task(const struct cli_args *args, const struct memory_source *src)
+{
+    uint64_t pid;
+    const char *name = cli_value(args, "--name");
+    const struct linux_task *found = NULL;
+    if (!cli_number(args, "--pid", 0, INT32_MAX, &pid)) return NULL;
+    if ((name != NULL) == cli_flag(args, "--pid")) {
+        cli_failf(args, "which process? --pid N or --name NAME; 'chronovisor ps' lists them");
+        return NULL;
+    }
+    if (!src->kernel) {
+        cli_failf(args, "%s: processes have no names here: %s", src->name, src->why.text);
+        return NULL;
+    }
+    size_t hits = 0;
+    for (size_t i = 0; i < src->task_count; i++) {
+        const struct linux_task *t = &src->tasks[i];
+        if (name ? strcmp(t->name, name) != 0 : t->pid != pid) continue;
+        found = t;
+        hits++;
+    }
+    if (hits == 0 && name)
+        cli_failf(args, "%s: no process is named '%.20s'; 'chronovisor ps' lists them", src->name, name);
+    else if (hits == 0)
+        cli_failf(args, "%s: there is no process %llu; 'chronovisor ps' lists them", src->name, (unsigned long long)pid);
+    else if (hits > 1)
+        cli_failf(args, "%s: %zu processes are named '%.20s'; choose one with --pid", src->name, hits, name ? name : "");
+    else
+        return found;
+    return NULL;
+}
+
+void memory_print_text(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            printf("\\x%02x", (unsigned)(unsigned char)*p);
+        else
+            putchar(*p);
+}
+
+void memory_join(char *text, size_t bytes)
+{
+    while (bytes > 0 && text[bytes - 1] == 0) bytes--;
+    for (size_t i = 0; i < bytes; i++)
+        if (text[i] == 0) text[i] = ' ';
+    text[bytes] = 0;
+}

@@ -1,0 +1,39 @@
+/* Where a verb that looks at memory reads it: a file, or a space of a store at an instant; and what is found in it. */
+#ifndef CHV_CLI_MEMORY_SOURCE_H
+#define CHV_CLI_MEMORY_SOURCE_H
+
+#include "cli/cli.h"
+#include "sensor/memory/linux.h"
+
+struct memory_source {
+    struct chv_store *store; /* NULL: an image */
+    struct chv_view *view;
+    struct physmem *mem;
+    struct roots roots;
+    struct linux_kernel *kernel;    /* NULL: not a kernel we can read, `why` says so */
+    struct chv_err why;
+    struct linux_task *tasks;
+    size_t task_count;
+    bool tasks_broken;
+    char name[256];     /* "FILE", or "SPACE of STORE as of seq:N" */
+    uint64_t time_ns;   /* of the instant; an image's modification time */
+    uint64_t seq;       /* 0: an image */
+};
+
+/* --image FILE, or --store, --space and --at. Finds address spaces, the kernel and its processes. CLI_OK or CLI_ERROR after
+ * one line; memory_source_close in both cases. */
+int memory_source_open(const struct cli_args *args, struct memory_source *out);
+void memory_source_close(struct memory_source *src);
+
+/* The one process that --pid or --name asks for; NULL after one line. */
+const struct linux_task *memory_source_task(const struct cli_args *args, const struct memory_source *src);
+
+/* Text from the guest on a terminal: control characters escaped. */
+void memory_print_text(const char *text);
+/* A JSON string of text with NULs in it (a command line), which become spaces. */
+void memory_join(char *text, size_t bytes);
+
+#define CLI_OPT_IMAGE {"--image", "FILE", "a file of physical memory: raw, ELF core or LiME; instead of a store"}
+#define CLI_OPT_RAM {"--space", "NAME", "the space with the memory (default: ram)"}
+
+#endif

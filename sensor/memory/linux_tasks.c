@@ -1,0 +1,90 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sensor/memory/linux_impl.h"
+
+static void read_address_space(struct linux_kernel *k, struct linux_task *t)
+{
+    uint64_t pgd;
+    struct walk_leaf leaf;
+    if (t->mm == 0) return;
+    if (linux_u64(k, t->mm + k->at.mm_pgd, &pgd) && pgd % PHYSMEM_PAGE_BYTES == 0 && walk_translate(&k->walk, pgd, &leaf) == 0)
+        t->cr3 = leaf.pa + (pgd - leaf.va);
+    linux_u64(k, t->mm + k->at.mm_arg_start, &t->arg_start);
+    linux_u64(k, t->mm + k->at.mm_arg_end, &t->arg_end);
+}
+
+/* False: this is no task. */
+static bool read_task(struct linux_kernel *k, uint64_t address, struct linux_task *t)
+{
+    *t = (struct linux_task){.address = address, .uid = UINT32_MAX};
+    uint64_t parent, cred;
+    if (!linux_u32(k, address + k->at.task_tgid, &t->pid) || !linux_u64(k, address + k->at.task_mm, &t->mm) ||
+        walk_read(&k->walk, address + k->at.task_comm, t->name, sizeof t->name - 1) < 0 || t->pid > INT32_MAX)
+        return false;
+    if (linux_u64(k, address + k->at.task_real_parent, &parent) && linux_is_pointer(k, parent))
+        linux_u32(k, parent + k->at.task_tgid, &t->ppid);
+    if (k->at.task_cred != LINUX_NONE && k->at.cred_uid != LINUX_NONE && linux_u64(k, address + k->at.task_cred, &cred) &&
+        linux_is_pointer(k, cred))
+        linux_u32(k, cred + k->at.cred_uid, &t->uid);
+    if (t->mm != 0 && !linux_is_pointer(k, t->mm)) t->mm = 0;
+    read_address_space(k, t);
+    return true;
+}
+
+int linux_tasks(struct linux_kernel *k, struct linux_task **out, size_t *count, bool *broken, struct chv_err *err)
+{
+    uint64_t head = k->init_task + k->at.task_tasks, node = head, next, back;
+    struct linux_task *list = NULL;
+    size_t room = 0;
+    *count = 0;
+    *broken = false;
+    while (linux_u64(k, node, &next) && next != head) {
+        /* Each points back to the one before, so no node can be met twice before the head is: the walk ends. */
+        if (*count == LINUX_TASKS_MAX || !linux_is_pointer(k, next) || !linux_u64(k, next + 8, &back) || back != node) {
+            *broken = true;
+            break;
+        }
+        if (*count == room) {
+            room = room ? room * 2 : 128;
+            struct linux_task *grown = realloc(list, room * sizeof *list);
+            if (!grown) {
+                free(list);
+                return chv_err_set(err, ENOMEM, "out of memory");
+            }
+            list = grown;
+        }
+        if (!read_task(k, next - k->at.task_tasks, &list[*count])) {
+            *broken = true;
+            break;
+        }
+        ++*count;
+        node = next;
+    }
+    *out = list;
+    return 0;
+}
+
+bool linux_task_walk(const struct linux_kernel *k, const struct linux_task *task, struct walk *out)
+{
+    if (task->cr3 == 0) return false;
+    struct root root = {.cr3 = task->cr3};
+    for (size_t i = 0; i < k->roots->count; i++)
+        if (k->roots->list[i].cr3 == task->cr3) root = k->roots->list[i];
+    roots_walk(k->roots, k->mem, &root, out);
+    return true;
+}
+
+size_t linux_command(const struct linux_kernel *k, const struct linux_task *task, char *buf, size_t size)
+{
+    struct walk *w = malloc(sizeof *w);
+    size_t bytes = 0;
+    uint64_t last = walk_user_last(k->roots->levels);
+    if (w && task->arg_start < task->arg_end && task->arg_end <= last && linux_task_walk(k, task, w)) {
+        bytes = task->arg_end - task->arg_start < size ? (size_t)(task->arg_end - task->arg_start) : size;
+        if (walk_read(w, task->arg_start, buf, bytes) < 0) bytes = 0;
+    }
+    free(w);
+    return bytes;
+}

@@ -1,0 +1,119 @@
+# A real Linux guest, looked at from outside while it is stopped: its processes are those that /proc inside of it said.
+source "$CHV_SOURCE/tests/functions.sh"
+requires qemu-system-x86_64 busybox cpio python3
+source "$SOURCE/tests/guest/guest.sh"
+CLEANUP+=(guest_kill)
+
+guest_build guest
+"${CC:-cc}" "${GUEST_CFLAGS[@]}" -o resident "$SOURCE/tests/memory/resident.c"
+GUEST_FILES=(resident)
+cat >task <<'T'
+cp /files/resident /bin/resident
+cp /bin/resident /run/vanishing
+resident pattern alpha 'two words' &
+resident anonymous &
+resident memfd &
+/run/vanishing asleep &
+sleep 1
+rm /run/vanishing
+for i in 1 2 3; do sleep 1000 & done
+sleep 1
+for p in /proc/[0-9]*; do
+  [ -e $p/stat ] || continue
+  echo "@@ stat $(cat $p/stat)"
+  echo "@@ command ${p#/proc/} $(tr '\0' ' ' <$p/cmdline)"
+  sed "s|^|@@ map ${p#/proc/} |" $p/maps
+done
+mark ready
+T
+guest_start guest task -qmp "unix:$WORK/qmp,server=on,wait=off"
+guest_until mark ready
+python3 - "$WORK" <<'P' || fail "QMP"
+import json, socket, sys
+work = sys.argv[1]
+s = socket.socket(socket.AF_UNIX)
+s.connect(work + "/qmp")
+f = s.makefile("rw")
+f.readline()
+def do(command, **arguments):
+    f.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+    f.flush()
+    while True:
+        answer = json.loads(f.readline())
+        if "error" in answer:
+            sys.exit(str(answer))
+        if "return" in answer:
+            return answer["return"]
+do("qmp_capabilities")
+do("stop")
+do("pmemsave", val=0, size=256 << 20, filename=work + "/ram.raw")
+do("dump-guest-memory", paging=False, protocol="file:" + work + "/ram.elf")
+registers = do("human-monitor-command", **{"command-line": "info registers"})
+open(work + "/cr3", "w").write("0x%x" % int(registers.split("CR3=")[1].split()[0], 16))
+f.write(json.dumps({"execute": "quit"}) + "\n")
+f.flush()
+P
+wait "$GUEST_PID" || true
+GUEST_PID=
+tr -d '\r' <guest/console >console
+
+# --- ps: from a raw file and from QEMU's ELF dump
+chmod u+r ram.elf
+expect_exit 0 chronovisor ps --image ram.elf --all --json
+mv out elf.json
+expect_exit 0 chronovisor ps --image ram.raw --all --json
+cmp out elf.json || fail "an ELF dump says something else than raw memory"
+mv out ps.json
+python3 - <<'P' || fail "the list of processes differs"
+import json
+inside, commands = {}, {}
+for line in open("console", errors="replace"):
+    if line.startswith("@@ stat "):
+        pid, rest = line[8:].split(" (", 1)
+        name, rest = rest.rsplit(") ", 1)
+        inside[int(pid)] = (name, int(rest.split()[1]))
+    elif line.startswith("@@ command "):
+        pid, _, command = line[11:].rstrip("\n").partition(" ")
+        commands[int(pid)] = command.strip()
+listed = [json.loads(line) for line in open("ps.json")]
+outside = {p["pid"]: p for p in listed if p["pid"] is not None}
+assert len(inside) > 20, inside
+# kworkers rename themselves, and come and go between the guest's look and ours
+volatile = lambda name: name.startswith("kworker/")
+missing = {p: n for p, n in inside.items() if p not in outside and not volatile(n[0])}
+extra = {p: n["name"] for p, n in outside.items() if p not in inside and not volatile(n["name"])}
+assert not missing and not extra, (missing, extra)
+same = 0
+for pid, (name, ppid) in inside.items():
+    if pid not in outside: continue
+    p = outside[pid]
+    assert p["ppid"] == ppid, (pid, p, ppid)
+    assert volatile(name) or p["name"] == name[:15], (pid, p, name)
+    assert p["command"].strip() == commands[pid], (pid, p, commands[pid])
+    same += 1
+cr3 = open("cr3").read()
+spaces = {p.get("cr3") for p in listed}
+assert cr3 in spaces, (cr3, spaces)
+users = [p for p in outside.values() if not p["kernel_thread"]]
+assert len(users) == 8 and len({p["cr3"] for p in users}) == 8, users
+print(same, "processes agree;", len(users), "have memory of their own")
+P
+expect_exit 0 chronovisor ps --image ram.raw
+grep -q 'resident pattern alpha two words' out || fail "ps as a table"
+
+# --- what is no memory of a Linux
+head -c 40M /dev/zero >zeros
+one_line_error chronovisor ps --image zeros
+one_line_error chronovisor ps --image /dev/null
+one_line_error chronovisor ps --image .
+one_line_error chronovisor ps --image ram.raw --at now
+head -c 100 ram.elf >cut
+one_line_error chronovisor ps --image cut
+# without its type information the kernel's processes are address spaces
+python3 - <<'P'
+data = open("ram.raw", "rb").read()
+open("blind.raw", "wb").write(data.replace(b"\x9f\xeb\x01\x00", b"\0\0\0\0"))
+P
+expect_exit 0 chronovisor ps --image blind.raw --json
+[[ $(grep -c '"pid": null, "cr3"' out) -ge 8 && $(grep -vc '"pid": null' out) == 0 ]] || fail "anonymous address spaces: $(cat out)"
+rm blind.raw zeros
