@@ -101,6 +101,41 @@ P
 expect_exit 0 chronovisor ps --image ram.raw
 grep -q 'resident pattern alpha two words' out || fail "ps as a table"
 
+# --- maps: as /proc/PID/maps inside
+pid_of() { grep -o "^@@ stat [0-9]* ($1)" console | head -n 1 | cut -d ' ' -f 3; }
+for name in init resident memfd:ghost vanishing; do
+  pid=$(pid_of "$name")
+  expect_exit 0 chronovisor memory maps --image ram.raw --pid "$pid" --json
+  python3 - "$pid" <<'P' || fail "the mappings of $name differ"
+import json, sys
+inside = []
+for line in open("console", errors="replace"):
+    if line.startswith("@@ map %s " % sys.argv[1]):
+        span, rights, offset, _, _, *path = line.split(None, 3)[3].split(None, 5)
+        if (path or [""])[0].strip() != "[vsyscall]": # in the kernel's half
+            inside.append((*(int(x, 16) for x in span.split("-")), rights, int(offset, 16), (path or [""])[0].strip()))
+outside = [json.loads(line) for line in open("out")]
+assert len(inside) > 8
+outside = [(int(v["start"], 16), int(v["end"], 16), v["rights"], v["offset"], v["path"] + " (deleted)" * v["deleted"]) for v in outside]
+inside = [(a, b, r, o, "" if p == "[vvar]" else p) for a, b, r, o, p in inside]
+assert inside == outside, [(a, b) for a, b in zip(inside, outside) if a != b]
+P
+done
+one_line_error chronovisor memory maps --image ram.raw --pid 99999
+one_line_error chronovisor memory maps --image ram.raw --name resident
+one_line_error chronovisor memory maps --image ram.raw
+one_line_error chronovisor memory
+
+# --- suspicious: the three programs that are, and no other
+expect_exit 0 chronovisor memory suspicious --image ram.raw --json
+python3 - <<'P' || fail "suspicious: $(cat out)"
+import json
+found = sorted((p["name"], *p["reasons"]) for p in map(json.loads, open("out")))
+assert found == [("memfd:ghost", "memfd-executable"), ("resident", "anonymous-executable", "writable-executable"),
+                 ("vanishing", "deleted-executable")], found
+P
+expect_exit 1 chronovisor memory suspicious --image ram.raw --name init
+
 # --- what is no memory of a Linux
 head -c 40M /dev/zero >zeros
 one_line_error chronovisor ps --image zeros

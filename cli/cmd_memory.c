@@ -1,0 +1,46 @@
+/* chronovisor memory: looking into a machine's memory as it was at an instant. One sub-command a file. */
+#include <string.h>
+
+#include "cli/memory_verbs.h"
+
+extern const struct cli_command cmd_memory;
+
+static const struct cli_option options[] = {
+    CLI_OPT_STORE,
+    CLI_OPT_RAM,
+    CLI_OPT_AT,
+    CLI_OPT_IMAGE,
+    {"--pid", "N", "the process: of maps; suspicious looks at all without it"},
+    {"--name", "NAME", "the process by its name"},
+    {0},
+};
+
+static const struct {
+    const char *name;
+    int (*run)(const struct cli_args *args);
+} verbs[] = {
+    {"maps", memory_maps},
+    {"suspicious", memory_suspicious},
+};
+
+static int run(int argc, char **argv)
+{
+    struct cli_args args;
+    if (!cli_parse(&cmd_memory, argc, argv, &args)) return CLI_ERROR;
+    int code = -1;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs && args.count == 1; i++)
+        if (strcmp(args.positional[0], verbs[i].name) == 0) code = verbs[i].run(&args);
+    if (code < 0) code = cli_failf(&args, "needs what: 'memory maps' or 'memory suspicious'");
+    cli_args_fini(&args);
+    return code;
+}
+
+const struct cli_command cmd_memory = {
+    .name = "memory",
+    .group = "Memory",
+    .synopsis = "maps --pid N | suspicious [--pid N] [--at TIME | --image FILE]",
+    .summary = "what is mapped in a process's memory, and what of it is worth a look",
+    .example = "chronovisor memory suspicious --store case1 --at 2026-11-22T10:41:00Z",
+    .options = options,
+    .run = run,
+};
