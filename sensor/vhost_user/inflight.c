@@ -34,7 +34,7 @@ int inflight_open(struct inflight_map *m, int fd, const struct vu_inflight *what
     struct stat st;
     if (what->queues == 0 || what->queue_size == 0 || what->queue_size > VRING_SIZE_MAX ||
         what->bytes < inflight_queue_bytes(what->queue_size) * what->queues || what->offset % 4096 ||
-        what->offset > (uint64_t)INT64_MAX - what->bytes || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+        what->bytes > INT64_MAX || what->offset > (uint64_t)INT64_MAX - what->bytes || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
         (uint64_t)st.st_size < what->offset + what->bytes)
         return chv_err_set(err, EINVAL, "SET_INFLIGHT_FD: %u queues of %u in %llu bytes cannot be", what->queues, what->queue_size,
                            (unsigned long long)what->bytes);

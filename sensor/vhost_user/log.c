@@ -11,7 +11,7 @@
 int dirty_log_new(int fd, uint64_t bytes, uint64_t offset, struct dirty_log **out, struct chv_err *err)
 {
     struct stat st;
-    if (bytes == 0 || offset > (uint64_t)INT64_MAX - bytes || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+    if (bytes == 0 || bytes > INT64_MAX || offset > (uint64_t)INT64_MAX - bytes || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
         (uint64_t)st.st_size < offset + bytes)
         return chv_err_set(err, EINVAL, "SET_LOG_BASE: %llu bytes that are not within their file", (unsigned long long)bytes);
     struct dirty_log *log = calloc(1, sizeof *log);

@@ -14,7 +14,7 @@ static bool overlap(uint64_t a, uint64_t a_bytes, uint64_t b, uint64_t b_bytes)
 static int check(const struct vu_memory *t, unsigned i, struct chv_err *err)
 {
     const struct vu_region *r = &t->region[i];
-    if (r->bytes == 0 || r->gpa > UINT64_MAX - r->bytes || r->uva > UINT64_MAX - r->bytes ||
+    if (r->bytes == 0 || r->bytes > INT64_MAX || r->gpa > UINT64_MAX - r->bytes || r->uva > UINT64_MAX - r->bytes ||
         r->offset > (uint64_t)INT64_MAX - r->bytes)
         return chv_err_set(err, EINVAL, "memory region %u is empty or wraps around", i);
     for (unsigned k = 0; k < i; k++)
