@@ -12,6 +12,10 @@ static const struct cli_option options[] = {
     CLI_OPT_IMAGE,
     {"--pid", "N", "the process: of maps; suspicious looks at all without it"},
     {"--name", "NAME", "the process by its name"},
+    {"--format", "FORMAT", "export: raw, lime or elf"},
+    {"-o", "FILE", "export: where to"},
+    {"--force", NULL, "export: replace FILE if it exists; take a capture that is not complete"},
+    CLI_OPT_REASON,
     {0},
 };
 
@@ -21,6 +25,7 @@ static const struct {
 } verbs[] = {
     {"maps", memory_maps},
     {"suspicious", memory_suspicious},
+    {"export", memory_export},
 };
 
 static int run(int argc, char **argv)
@@ -30,7 +35,7 @@ static int run(int argc, char **argv)
     int code = -1;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs && args.count == 1; i++)
         if (strcmp(args.positional[0], verbs[i].name) == 0) code = verbs[i].run(&args);
-    if (code < 0) code = cli_failf(&args, "needs what: 'memory maps' or 'memory suspicious'");
+    if (code < 0) code = cli_failf(&args, "needs what: 'memory maps', 'memory suspicious' or 'memory export'");
     cli_args_fini(&args);
     return code;
 }
@@ -38,8 +43,8 @@ static int run(int argc, char **argv)
 const struct cli_command cmd_memory = {
     .name = "memory",
     .group = "Memory",
-    .synopsis = "maps --pid N | suspicious [--pid N] [--at TIME | --image FILE]",
-    .summary = "what is mapped in a process's memory, and what of it is worth a look",
+    .synopsis = "maps --pid N | suspicious [--pid N] | export --format raw|lime|elf -o FILE [--at TIME | --image FILE]",
+    .summary = "what is mapped in a process's memory, what of it is worth a look, and all of it for other tools",
     .example = "chronovisor memory suspicious --store case1 --at 2026-11-22T10:41:00Z",
     .options = options,
     .run = run,

@@ -1,7 +1,6 @@
 #include "sensor/memory/pause.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -40,28 +39,37 @@ static int start_guard(struct pause *pause, struct chv_err *err)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0) return chv_err_set(err, errno, "pipe: %s", strerror(errno));
+    char byte;
+    ssize_t n;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return chv_err_set(err, errno, "socketpair: %s", strerror(errno));
     pause->guard = fork();
     if (pause->guard == 0) {
         setsid(); /* a signal to our group is not for it */
         for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
         close(ends[1]);
+        if (write(ends[0], "", 1) != 1) _exit(1);
         guard_main(ends[0], qmp_fd(pause->qmp));
     }
+    int code = pause->guard < 0 ? errno : 0;
     close(ends[0]);
     pause->pipe = ends[1];
-    if (pause->guard > 0) return 0;
-    int code = errno;
+    if (code == 0) { /* nothing is stopped before it stands guard */
+        do n = read(ends[1], &byte, 1);
+        while (n < 0 && errno == EINTR);
+        if (n == 1) return 0;
+        code = ECHILD;
+        while (waitpid(pause->guard, NULL, 0) < 0 && errno == EINTR) {}
+    }
     close(ends[1]);
     pause->pipe = -1;
-    return chv_err_set(err, code, "fork: %s", strerror(code));
+    return chv_err_set(err, code, "the process that would let the guest go on cannot be made: %s", strerror(code));
 }
 
 /* Its promise is no longer needed (`kept`), or it shall keep it now. */
 static void dismiss_guard(struct pause *pause, bool kept)
 {
     if (pause->pipe < 0) return;
-    if (kept && write(pause->pipe, "", 1) != 1) errno = 0; /* a guard that is gone needs no word */
+    if (kept && send(pause->pipe, "", 1, MSG_NOSIGNAL) != 1) errno = 0; /* a guard that is gone needs no word */
     close(pause->pipe);
     pause->pipe = -1;
     while (waitpid(pause->guard, NULL, 0) < 0 && errno == EINTR) {}

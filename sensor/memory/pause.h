@@ -1,7 +1,7 @@
 /* Stopping the guest for a moment, with the promise that it goes on.
  *
- * The promise is kept by a process of its own, made before the stop: it holds nothing but the QMP socket and a pipe, and
- * when the pipe ends before it was dismissed, it says `cont`. So a crash, SIGKILL or the OOM killer do not leave a guest
+ * The promise is kept by a process of its own, made before the stop: it holds nothing but the QMP socket and one to
+ * us, and when that ends before it was dismissed, it says `cont`. So a crash, SIGKILL or the OOM killer do not leave a guest
  * that stands still.
  */
 #ifndef CHV_SENSOR_MEMORY_PAUSE_H
@@ -18,7 +18,7 @@ struct pause {
     bool was_stopped;    /* by somebody else, who also decides when it goes on: nothing is sent */
     bool stopped;        /* by us */
     pid_t guard;
-    int pipe;            /* to the guard, or -1 */
+    int pipe;            /* a socket to the guard, or -1 */
     uint64_t begin_ns;   /* monotonic, when `stop` was sent; 0: not stopped by us */
     uint64_t time_ns;    /* UTC, when `stop` was answered: the instant that the memory shows */
 };
