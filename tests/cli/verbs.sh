@@ -5,7 +5,7 @@ PATH=$BUILD/cli:$PATH
 chronovisor --commands >commands || fail "--commands"
 python3 - "$SOURCE/docs/man" >verbs <<'E2' || fail "the command tables (above)"
 import json, pathlib, re, shlex, sys
-groups = ["Record", "Look", "Search", "Detect", "Put back", "Keep"]
+groups = ["Record", "Look", "Memory", "Search", "Detect", "Put back", "Keep"]
 faults, last = 0, 0
 def fault(verb, text):
     global faults
