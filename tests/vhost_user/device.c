@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "sensor/vhost_user/device.h"
+#include "store/held.h"
 #include "tests/sensor/rig.h"
 #include "tests/vhost_user/front.h"
 
@@ -153,6 +154,8 @@ static void mad_kick(struct served *s)
     int file = memfd_create("nothing", MFD_CLOEXEC);
     CHECK(front_send(&f, VU_SET_VRING_KICK, &index, 8, &file, 1));
     close(file);
+    front_ask(&f, VU_GET_QUEUE_NUM); /* it has been taken up, and is looked at next */
+    usleep(200000);
     CHECK(front_do(&f, 0, VIRTIO_BLK_T_IN, 0, 512) == -1);
     end(s, &f);
 }
@@ -230,6 +233,39 @@ static void dirty(struct served *s)
     munmap(log, bytes);
     close(fd);
     end(s, &f);
+}
+
+/* While the store is held, changes wait and nothing else does, however many they are. */
+static void held(struct served *s, const struct rig *rig)
+{
+    struct front f;
+    struct chv_err err;
+    begin(s, &f, 1, ~UINT64_C(0));
+    front_start(&f, 0);
+    CHECK_OK(held_place(rig->store, "{}", &err), err);
+    while (!hold_is(&s->session->hold)) usleep(5000);
+    for (unsigned slot = 1; slot < 33; slot++) front_submit(&f, 0, slot, VIRTIO_BLK_T_OUT, 8 * slot, 4096);
+    CHECK(front_do(&f, 0, VIRTIO_BLK_T_IN, 8, 512) == VIRTIO_BLK_S_OK);
+    CHECK(front_do(&f, 0, VIRTIO_BLK_T_FLUSH, 0, 0) == VIRTIO_BLK_S_OK);
+    CHECK(front_wait(&f, 0, 100) == -1);
+    CHECK_OK(held_clear(rig->store, &err), err);
+    for (unsigned n = 1; n < 33; n++) {
+        int slot = front_wait(&f, 0, 10000);
+        CHECK(slot > 0 && front_status(&f, 0, (unsigned)slot) == VIRTIO_BLK_S_OK);
+    }
+    /* a ring that stops is waited for by nobody */
+    CHECK_OK(held_place(rig->store, "{}", &err), err);
+    while (!hold_is(&s->session->hold)) usleep(5000);
+    front_submit(&f, 0, 1, VIRTIO_BLK_T_OUT, 0, 4096);
+    CHECK(front_do(&f, 0, VIRTIO_BLK_T_IN, 8, 512) == VIRTIO_BLK_S_OK);
+    CHECK(front_stop(&f, 0) == f.queue[0].avail_index && front_wait(&f, 0, 1000) == 1 && front_status(&f, 0, 1) == VIRTIO_BLK_S_IOERR);
+    /* nor is a connection that ends */
+    front_start(&f, 0);
+    front_submit(&f, 0, 1, VIRTIO_BLK_T_OUT, 0, 4096);
+    CHECK(front_do(&f, 0, VIRTIO_BLK_T_IN, 8, 512) == VIRTIO_BLK_S_OK);
+    end(s, &f);
+    CHECK_OK(held_clear(rig->store, &err), err);
+    while (hold_is(&s->session->hold)) usleep(5000);
 }
 
 /* Messages that end the connection; whatever came with them is closed. */
@@ -322,6 +358,7 @@ int main(int argc, char **argv)
     mad_kick(&s);
     again(&s);
     dirty(&s);
+    held(&s, &rig);
     bad_messages(&s);
     CHECK_OK(session_close(s.session, NULL, 0, &err), err);
     close(s.stop);

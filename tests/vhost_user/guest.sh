@@ -7,8 +7,8 @@ CLEANUP+=(guest_kill recorder_kill)
 recorder_kill() { [[ -z ${RECORDER:-} ]] || kill -9 "$RECORDER"; }
 export CHRONOVISOR_STORE=$WORK/store
 SOCKET=$WORK/vda.sock
-record() { # record OPTION…
-  "$BUILD/cli/chronovisor" record --disk disk.img --vhost-user "$SOCKET" "$@" >record.out 2>>record.err &
+record() {
+  "$BUILD/cli/chronovisor" record --disk disk.img --vhost-user "$SOCKET" >record.out 2>>record.err &
   RECORDER=$!
   wait_for 20 test -S "$SOCKET"
 }
