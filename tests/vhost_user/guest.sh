@@ -1,5 +1,6 @@
 # A real Linux on a disk that is recorded over vhost-user: two processors and queues, ext4, discards, a recorder that is ended in
-# the middle and one that is killed; then every view holds the files that the guest had.
+# the middle and one that is killed; then every view holds the files that the guest had. With the argument "packed": packed rings, and
+# no such interruptions.
 source "${CHV_SOURCE:?set by meson}/tests/functions.sh"
 requires qemu-system-x86_64 busybox cpio mke2fs e2fsck debugfs
 source "$SOURCE/tests/guest/guest.sh"
@@ -7,6 +8,8 @@ CLEANUP+=(guest_kill recorder_kill)
 recorder_kill() { [[ -z ${RECORDER:-} ]] || kill -9 "$RECORDER"; }
 export CHRONOVISOR_STORE=$WORK/store
 SOCKET=$WORK/vda.sock
+RINGS=${1:-split} MORE=
+[[ $RINGS == split ]] || MORE=,packed=on
 record() {
   "$BUILD/cli/chronovisor" record --disk disk.img --vhost-user "$SOCKET" >record.out 2>>record.err &
   RECORDER=$!
@@ -19,6 +22,7 @@ mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 disk.img
 record
 cat >task <<'T'
 mount -t ext4 -o discard /dev/vda /data || note "no mount"
+echo "@@ packed $(cut -c 35 /sys/block/vda/device/features)"
 echo "@@ id $(cat /sys/block/vda/serial) queues $(ls /sys/block/vda/mq | wc -l)"
 manifest() { echo "@@ begin $1"; (cd /data && find . -type f | sort | xargs sha256sum); echo "@@ finish $1"; }
 for round in 1 2 3; do
@@ -33,24 +37,24 @@ done
 fstrim /data || note "no fstrim"
 T
 guest_start guest task -object memory-backend-memfd,id=ram,size=256M,share=on -machine memory-backend=ram -smp 2 \
-  -chardev "socket,id=vda,path=$SOCKET,reconnect=1" -device "vhost-user-blk-pci,chardev=vda,num-queues=2${VHOST_DEVICE:-}"
+  -chardev "socket,id=vda,path=$SOCKET,reconnect=1" -device "vhost-user-blk-pci,chardev=vda,num-queues=2$MORE"
 for round in 1 2 3; do
   guest_until mark "frozen$round"
   date +@%s.%N >"frozen$round.at"
-  case $round in
-    1) # ended in order, with the guest still there
+  case $RINGS$round in
+    split1) # ended in order, with the guest still there
       kill "$RECORDER"
       wait "$RECORDER" || fail "the recorder ended with $?: $(cat record.err)"
       [[ ! -e $SOCKET ]] || fail "the socket was left behind"
       record ;;
-    2) # killed while requests are under way
+    split2) # killed while requests are under way
       guest_go
       sleep 0.7
       kill -9 "$RECORDER"
       wait "$RECORDER" 2>/dev/null || true
       record ;;
   esac
-  [[ $round == 2 ]] || guest_go
+  [[ $RINGS$round == split2 ]] || guest_go
 done
 guest_wait
 kill "$RECORDER"
@@ -58,6 +62,7 @@ wait "$RECORDER" || fail "the recorder ended with $?: $(cat record.err)"
 RECORDER=
 tr -d '\r' <guest/console >console
 grep -q '^@@ id vda queues 2$' console || fail "id and queues: $(grep '^@@ id' console)"
+[[ $RINGS == split ]] || grep -q '^@@ packed 1$' console || fail "the guest did not use packed rings"
 ! grep '^@@ note' console || fail "the guest could not do all"
 ! grep -E 'I/O error|blk_update_request|EXT4-fs error' console || fail "the guest saw errors"
 ! grep 'is stopped\|sent away' record.err || fail "the recorder did not like the guest"
@@ -82,4 +87,4 @@ cmp last.raw disk.img || fail "the last view is not the disk"
 chronovisor events --op trim >trims || true
 [[ -s trims ]] || fail "no discard was recorded"
 chronovisor verify >/dev/null || fail "verify"
-echo "$files files in 3 views, a recorder ended and one killed"
+echo "$files files in 3 views, $RINGS rings"
