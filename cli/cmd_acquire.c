@@ -4,15 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/cli.h"
+#include "cli/acquire_process.h"
 #include "sensor/memory/acquire.h"
 
 static const struct cli_option options[] = {
     CLI_OPT_STORE,
     {"--qmp", "SOCK", "the Unix socket of QEMU's -qmp unix:SOCK,server=on,wait=off"},
-    {"--space", "NAME", "the space that gets the memory (default: ram)"},
+    {"--space", "NAME", "the space of the machine's memory (default: ram)"},
     {"--mode", "MODE", "live: read while the guest runs; paused: stopped for the time of a copy (default: live)"},
-    {"--pid", "N", "QEMU's process, when another program made the socket"},
+    {"--pid", "N", "process: which one. ram: QEMU's, when another program made the socket"},
+    {"--name", "NAME", "process: which one, by its name"},
+    {"--cr3", "ADDRESS", "process: which address space, by its top-level page table (hexadecimal)"},
+    CLI_OPT_AT,
+    {"--image", "FILE", "process: take it out of a file of physical memory, not out of the store's space"},
+    {"-o", "FILE.core", "process: write an ELF core file; nothing is recorded"},
     {"--block-size", "4096|512", "of a store made by this call (default: 4096)"},
     {"--sign", "KEY.pem", "Ed25519 private key that signs the log"},
     CLI_OPT_REASON,
@@ -141,9 +146,11 @@ static int run(int argc, char **argv)
     if (!cli_parse(&cmd_acquire, argc, argv, &args)) return CLI_ERROR;
     int code;
     if (args.count != 1)
-        code = cli_failf(&args, "needs what: 'acquire ram'");
+        code = cli_failf(&args, "needs what: 'acquire ram' or 'acquire process'");
+    else if (strcmp(args.positional[0], "process") == 0)
+        code = acquire_process(&args);
     else if (strcmp(args.positional[0], "ram") != 0)
-        code = cli_failf(&args, "cannot acquire '%.40s'; it is 'ram'", args.positional[0]);
+        code = cli_failf(&args, "cannot acquire '%.40s'; it is 'ram' or 'process'", args.positional[0]);
     else
         code = acquire_ram(&args);
     cli_args_fini(&args);
@@ -153,8 +160,8 @@ static int run(int argc, char **argv)
 const struct cli_command cmd_acquire = {
     .name = "acquire",
     .group = "Record",
-    .synopsis = "ram --qmp SOCK [--mode live|paused] [OPTION…]",
-    .summary = "take in the memory of a running QEMU guest",
+    .synopsis = "ram --qmp SOCK [--mode live|paused] | process --pid N|--name NAME|--cr3 X [-o FILE.core] [OPTION…]",
+    .summary = "take in the memory of a running QEMU guest, or of one process of it",
     .example = "chronovisor acquire ram --qmp /run/vm/qmp.sock --mode paused --store case7",
     .options = options,
     .run = run,

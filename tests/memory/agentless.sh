@@ -10,7 +10,7 @@ GUEST_FILES=(resident)
 cat >task <<'T'
 cp /files/resident /bin/resident
 cp /bin/resident /run/vanishing
-resident pattern alpha 'two words' &
+resident pattern alpha 'two words' >/run/pattern &
 resident anonymous &
 resident memfd &
 /run/vanishing asleep &
@@ -24,6 +24,9 @@ for p in /proc/[0-9]*; do
   echo "@@ command ${p#/proc/} $(tr '\0' ' ' <$p/cmdline)"
   sed "s|^|@@ map ${p#/proc/} |" $p/maps
 done
+grep '^@@ memory' /run/pattern
+set -- $(grep '^@@ memory' /run/pattern)
+echo "@@ sum $(dd if=/proc/$4/mem bs=4096 skip=$(($5 / 4096)) count=$(($6 / 4096)) 2>/dev/null | sha256sum)"
 mark ready
 T
 guest_start guest task -qmp "unix:$WORK/qmp,server=on,wait=off"
@@ -135,6 +138,70 @@ assert found == [("memfd:ghost", "memfd-executable"), ("resident", "anonymous-ex
                  ("vanishing", "deleted-executable")], found
 P
 expect_exit 1 chronovisor memory suspicious --image ram.raw --name init
+
+# --- acquire process: page by page what the guest read in its own /proc/PID/mem
+read -r _ _ _ pid address bytes < <(grep '^@@ memory pattern ' console)
+sum=$(sed -n 's/^@@ sum \([0-9a-f]*\).*/\1/p' console)
+expect_exit 0 chronovisor acquire process --image ram.raw --pid "$pid" --store case --json
+expect_exit 0 chronovisor events --store case --space "proc:$pid" --json
+python3 - "$address" "$bytes" "$sum" <<'P' || fail "an acquired process is not what it was"
+import hashlib, json, sys
+address, size, sum = int(sys.argv[1], 16), int(sys.argv[2]), sys.argv[3]
+x = 88172645463325252
+for c in b"alpha":
+    x = (x * 31 + c) % 2**64
+words = bytearray()
+while len(words) < size:
+    x ^= x >> 12
+    x = (x ^ x << 25) % 2**64
+    x ^= x >> 27
+    words += x.to_bytes(8, "little")
+assert hashlib.sha256(words).hexdigest() == sum, "the guest read something else"
+pages = {e["lba"] * 512: e["hash"] for e in map(json.loads, open("out")) if e["op"] == "found"}
+for at in range(0, size, 4096):
+    assert pages[address + at] == hashlib.sha256(words[at:at + 4096]).hexdigest(), hex(address + at)
+print(size // 4096, "pages of the pattern,", len(pages), "in all")
+P
+# the same again: nothing is new, but for the map
+expect_exit 0 chronovisor acquire process --image ram.raw --name vanishing --store case --json
+expect_exit 0 chronovisor acquire process --image ram.raw --pid "$pid" --store case --json
+[[ $(python3 -c 'import json; print(json.load(open("out"))["gone_pages"])') == 0 ]] || fail "pages are gone: $(cat out)"
+expect_exit 0 chronovisor events --store case --space "proc:$pid" --json
+[[ $(sed -n 's/.*"lba": \([0-9]*\).*"op": "found".*/\1/p;s/.*"op": "found".*"lba": \([0-9]*\).*/\1/p' out | sort | uniq -d | wc -l) == 0 ]] || fail "a page that is the same was recorded again"
+expect_exit 0 chronovisor restore --store case --space "map:$pid" -o map
+python3 - "$pid" <<'P' || fail "the map: $(head -c 1000 map)"
+import json, sys
+lines = [json.loads(line) for line in open("map").read().rstrip("\0").splitlines()]
+assert lines[0]["pid"] == int(sys.argv[1]) and lines[0]["name"] == "resident" and lines[0]["source"] == "ram.raw", lines[0]
+assert sum(l["pages"] for l in lines if l["kind"] == "pages") * 4096 == lines[0]["bytes"]
+assert any(l["kind"] == "mapping" and l["path"] == "[stack]" for l in lines)
+P
+one_line_error chronovisor acquire process --image ram.raw --pid 2 --store case
+one_line_error chronovisor acquire process --image ram.raw --cr3 123000 --store case
+one_line_error chronovisor acquire process --image ram.raw --cr3 zero --store case
+one_line_error chronovisor acquire process --image ram.raw --store case
+
+# --- as a core file
+expect_exit 0 chronovisor acquire process --image ram.raw --pid "$pid" -o resident.core
+one_line_error chronovisor acquire process --image ram.raw --pid "$pid" -o resident.core
+if command -v readelf >/dev/null; then
+  readelf -hlnW resident.core >elf 2>elf.err || fail "readelf: $(cat elf.err)"
+  grep -q 'NT_PRSTATUS' elf && grep -q 'LOAD .* R E ' elf || fail "readelf: $(cat elf)"
+fi
+if command -v gdb >/dev/null; then
+  gdb -nx -batch -ex "x/2xg $address" -ex bt ./resident resident.core >gdb.out 2>&1
+  grep -q "pid\|resident pattern alpha" gdb.out && grep -q 'in main' gdb.out || fail "gdb: $(cat gdb.out)"
+fi
+
+# --- from a store: the machine's memory, a program in it that has no file, and where else its content is
+expect_exit 0 chronovisor import snapshot ram.raw --at "@$(stat -c %Y ram.raw)" --space ram --store machine
+expect_exit 0 chronovisor ps --store machine --all --json
+cmp out ps.json || fail "a store says something else than the file"
+expect_exit 0 chronovisor acquire process --name memfd:ghost --store machine --json
+ghost=$(pid_of memfd:ghost)
+expect_exit 0 chronovisor search --store machine --space "proc:$ghost" --no-names resident
+grep -q "proc:$ghost" out || fail "the program that is only in memory was not found: $(cat out)"
+expect_exit 0 chronovisor verify --store machine
 
 # --- what is no memory of a Linux
 head -c 40M /dev/zero >zeros

@@ -35,7 +35,7 @@ static int run_memfd(void)
     return 1;
 }
 
-/* xorshift64* of the name: tests/memory/agentless.sh makes the same bytes in Python. */
+/* xorshift64 from the name: tests/memory/agentless.sh makes the same bytes in Python. */
 static void fill(uint8_t *p, const char *name)
 {
     uint64_t x = 88172645463325252u;

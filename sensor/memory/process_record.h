@@ -1,0 +1,39 @@
+/* A process's memory into a store: space proc:NAME holds its pages at their virtual addresses, space map:NAME says what they were.
+ *
+ * proc:NAME   LBA = virtual address / 512 in the lower half. FOUND events for pages whose content is new there, TRIM for pages that
+ *             an earlier acquisition had and that are mapped no more. What was never mapped is unknown, and reading it an error.
+ * map:NAME    JSON, an object a line, padded with zeros: first the process and the acquisition, then its mappings, then runs of
+ *             present pages with their rights (README.md). One version an acquisition, so that pages and map of an instant belong together.
+ */
+#ifndef CHV_SENSOR_MEMORY_PROCESS_RECORD_H
+#define CHV_SENSOR_MEMORY_PROCESS_RECORD_H
+
+#include "sensor/import/target.h"
+#include "sensor/memory/linux.h"
+#include "sensor/memory/pages.h"
+
+struct process_record {
+    struct import_options options; /* .space is proc:NAME */
+    const char *map_space;         /* map:NAME */
+    struct physmem *mem;
+    const struct pages *pages;
+    unsigned levels;
+    uint64_t time_ns;     /* when the memory was so; used as the events' time if the log is not later already */
+    const char *map;      /* the text of map:NAME */
+    size_t map_bytes;
+};
+
+struct process_record_result {
+    struct import_result store;
+    uint64_t pages, changed_pages, gone_pages, unreadable_pages;
+};
+
+/* The store is made when it is not there. ENOLCK-like errors are the recorder's. */
+int process_record_run(const struct process_record *p, struct process_record_result *out, struct chv_err *err);
+
+/* The text of map:NAME, malloc'd. `task` and vmas may be NULL: an address space without a name. `source` says what was read. */
+int process_map_text(const struct linux_task *task, const char *command, uint64_t cr3, const char *source, uint64_t time_ns,
+                     const struct linux_vma *vmas, size_t vma_count, const struct pages *pages, char **text, size_t *bytes,
+                     struct chv_err *err);
+
+#endif
