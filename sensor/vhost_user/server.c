@@ -60,6 +60,7 @@ int vhost_server_run(const struct session_options *options, const char *path, st
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL); /* before the first thread */
+    signal(SIGPIPE, SIG_IGN); /* a front-end may hand over a pipe where an eventfd should be, and close it */
     int stop = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (stop < 0) return chv_err_set(err, errno, "signalfd: %s", strerror(errno));
     int r = session_open(options, &session, err);
