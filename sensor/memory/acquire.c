@@ -104,14 +104,14 @@ static int record(struct acquire *a, const struct scan_piece *pieces, size_t cou
     describe(a);
     uint64_t end_ns = a->capture.end_ns;
     a->capture.end_ns = 0;
-    int r = ram_capture_write(t->rec, info_space, t->block_bytes, &a->capture, time_ns, err);
+    int r = ram_capture_write(t->rec, info_space, t->block_bytes, &a->capture, a->capture.begin_ns, err);
     uint64_t began = clock_monotonic_ns();
     if (r == 0) r = scan_run(&scan, &result->scan, err);
     result->scan_ns = clock_monotonic_ns() - began;
     if (r < 0) return r;
     a->capture.end_ns = end_ns ? end_ns : clock_now_ns();
     a->capture.complete = true;
-    return ram_capture_write(t->rec, info_space, t->block_bytes, &a->capture, time_ns, err);
+    return ram_capture_write(t->rec, info_space, t->block_bytes, &a->capture, time_ns ? time_ns : a->capture.end_ns, err);
 }
 
 int acquire_run(struct acquire *a, struct acquire_result *result, struct chv_err *err)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,8 +115,25 @@ static int open_memfd(const struct guest *guest, struct guest_backend *b, struct
                        "different sizes, or use memory-backend-file", (long)guest->pid, files, (unsigned long long)b->bytes, b->id);
 }
 
+/* A QEMU that was taken over may name any path: only what it has open itself is taken for its memory. */
+static bool has_open(pid_t pid, const struct stat *wanted)
+{
+    char folder[64], path[PATH_MAX];
+    struct stat st;
+    bool found = false;
+    snprintf(folder, sizeof folder, "/proc/%ld/fd", (long)pid);
+    DIR *dir = opendir(folder);
+    unsigned seen = 0;
+    for (struct dirent *e; dir && !found && (e = readdir(dir)) && seen < FDS_MAX; seen++) {
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        found = stat(path, &st) == 0 && st.st_dev == wanted->st_dev && st.st_ino == wanted->st_ino;
+    }
+    if (dir) closedir(dir);
+    return found;
+}
+
 /* A backend with a path. It is opened as this process sees it, so a QEMU in another mount namespace needs the same path. */
-static int open_path(struct guest_backend *b, struct qmp *qmp, struct chv_err *err)
+static int open_path(const struct guest *guest, struct guest_backend *b, struct qmp *qmp, struct chv_err *err)
 {
     json_t *value = NULL;
     struct chv_err ignored;
@@ -123,13 +141,16 @@ static int open_path(struct guest_backend *b, struct qmp *qmp, struct chv_err *e
     int r = get_property(qmp, b->id, "mem-path", &value, err);
     if (r < 0) return r;
     const char *path = json_string_value(value);
-    b->fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
+    b->fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
     if (!path)
         r = chv_err_set(err, EPROTO, "%s: backend '%s' has no path", qmp_path(qmp), b->id);
     else if (b->fd < 0 || fstat(b->fd, &st) < 0)
         r = chv_err_set(err, errno, "%.200s: %s", path, strerror(errno));
     else if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
         r = chv_err_set(err, ENOTSUP, "%.200s: is not a file (QEMU made a nameless one in it); " HOW_TO, path);
+    else if (!has_open(guest->pid, &st))
+        r = chv_err_set(err, EPERM, "%.200s: is named as the guest's memory, but process %ld does not have it open", path,
+                        (long)guest->pid);
     json_decref(value);
     value = NULL;
     if (r == 0 && get_property(qmp, b->id, "offset", &value, &ignored) == 0 && json_is_integer(value) &&
@@ -150,7 +171,7 @@ static int open_backend(const struct guest *guest, struct guest_backend *b, stru
     else if (r == 0 && name && strcmp(name, "memory-backend-memfd") == 0)
         r = open_memfd(guest, b, err);
     else if (r == 0 && name && strcmp(name, "memory-backend-file") == 0)
-        r = open_path(b, qmp, err);
+        r = open_path(guest, b, qmp, err);
     else if (r == 0)
         r = chv_err_set(err, ENOTSUP, "backend '%s' is a %.40s, which cannot be opened; " HOW_TO, b->id, name ? name : "(?)");
     json_decref(type);

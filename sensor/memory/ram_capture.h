@@ -38,7 +38,7 @@ json_t *ram_capture_to_json(const struct ram_capture *capture);
 /* Strict; EPROTO. The layouts come out normalised. */
 int ram_capture_from_json(const json_t *root, struct ram_capture *out, struct chv_err *err);
 
-/* Append it to the space `id` at time_ns (0: now). */
+/* Append it to the space `id`, as of time_ns. */
 int ram_capture_write(struct chv_recorder *rec, uint16_t id, uint32_t block_bytes, const struct ram_capture *capture,
                   uint64_t time_ns, struct chv_err *err);
 /* What was known of `space` as of `seq`; *out is to be free()d. ENOENT: nothing was captured with `acquire ram` by then. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "store/digest.h"
 
@@ -36,6 +37,7 @@ struct worker {
     uint32_t chunk_blocks;
     struct chv_map *map;       /* NULL: all zeros */
     struct chv_extent state;   /* the map's extent around the current block */
+    uint64_t read_ns;            /* UTC, before what is judged now was read */
     uint64_t data_from, data_to; /* the file's next data, from where it was last asked */
     uint8_t *data;             /* CHUNK_BYTES */
     uint8_t *verdicts;
@@ -77,7 +79,7 @@ static void fill_record(const struct worker *w, struct chv_record *record, uint8
         .op = op,
         .sectors = (uint32_t)(blocks * per_block),
         .lba = block * per_block,
-        .time_ns = w->scan->time_ns,
+        .time_ns = w->scan->time_ns ? w->scan->time_ns : w->read_ns,
         .data = data,
     };
 }
@@ -180,6 +182,7 @@ static int step(struct worker *w, const struct scan_piece *piece, uint64_t *bloc
 {
     const uint32_t block_bytes = w->scan->block_bytes;
     uint64_t offset = piece->offset + (*block * block_bytes - piece->address), left = (end - *block) * block_bytes;
+    w->read_ns = clock_now_ns();
     if (offset >= w->data_to || w->data_to == 0) find_data(w, piece->fd, offset);
     if (w->data_from > offset) {
         uint64_t hole = w->data_from - offset < left ? w->data_from - offset : left;
@@ -208,6 +211,7 @@ static int scan_shard(struct worker *w, const struct scan_piece *piece, uint64_t
     w->state = (struct chv_extent){0};
     if (scan->store) r = chv_map_open(scan->store, scan->before_id, block, end, scan->before_seq, &w->map, err);
     if (r == 0 && piece->fd < 0) {
+        w->read_ns = clock_now_ns();
         r = scan_hole(w, block, end, err);
         block = end;
     }

@@ -20,7 +20,7 @@ struct scan {
     struct chv_recorder *rec;
     uint16_t space;
     uint32_t block_bytes;
-    uint64_t time_ns;              /* of every event; 0: when each was appended */
+    uint64_t time_ns;              /* of every event; 0: when each was read */
     const struct chv_store *store; /* the space as it was; NULL: it is new, and all zeros */
     uint16_t before_id;
     uint64_t before_seq;
