@@ -2,26 +2,25 @@
 
 #include <errno.h>
 #include <linux/virtio_blk.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #define HEADER_BYTES 16u
 
 _Static_assert(sizeof(struct virtio_blk_config) >= BLK_CONFIG_BYTES, "the configuration space up to write_zeroes");
-_Static_assert(offsetof(struct virtio_blk_config, wce) == BLK_CONFIG_WCE_OFFSET, "write cache enable");
 
+/* Not CONFIG_WCE: a guest that switches the write cache off sends no flushes any more, and a front-end that comes back does not say
+ * that it did. */
 uint64_t blk_features(const struct capture *c)
 {
     uint64_t f = UINT64_C(1) << VIRTIO_BLK_F_SEG_MAX | UINT64_C(1) << VIRTIO_BLK_F_BLK_SIZE |
                  UINT64_C(1) << VIRTIO_BLK_F_TOPOLOGY | UINT64_C(1) << VIRTIO_BLK_F_FLUSH |
-                 UINT64_C(1) << VIRTIO_BLK_F_CONFIG_WCE | UINT64_C(1) << VIRTIO_BLK_F_MQ |
-                 UINT64_C(1) << VIRTIO_BLK_F_WRITE_ZEROES;
+                 UINT64_C(1) << VIRTIO_BLK_F_MQ | UINT64_C(1) << VIRTIO_BLK_F_WRITE_ZEROES;
     if (c->disk.can_punch) f |= UINT64_C(1) << VIRTIO_BLK_F_DISCARD;
     return f;
 }
 
-void blk_config(const struct capture *c, bool write_cache, uint8_t out[BLK_CONFIG_BYTES])
+void blk_config(const struct capture *c, uint8_t out[BLK_CONFIG_BYTES])
 {
     const uint32_t blocks_per = c->block_bytes / 512;
     struct virtio_blk_config config = {
@@ -31,7 +30,6 @@ void blk_config(const struct capture *c, bool write_cache, uint8_t out[BLK_CONFI
         .physical_block_exp = blocks_per == 8 ? 3 : 0, /* smaller writes cost a read */
         .min_io_size = (uint16_t)blocks_per,
         .opt_io_size = BLK_BOUNCE_BYTES / 512,
-        .wce = write_cache,
         .num_queues = BLK_QUEUES_MAX,
         .max_discard_sectors = BLK_RANGE_SECTORS_MAX,
         .max_discard_seg = BLK_RANGES_MAX,

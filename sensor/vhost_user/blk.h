@@ -27,10 +27,8 @@ struct blk_request {
 
 /* Bits of the device's features that this disk has. */
 uint64_t blk_features(const struct capture *c);
-/* The configuration space; `write_cache` as it is now. */
-void blk_config(const struct capture *c, bool write_cache, uint8_t out[BLK_CONFIG_BYTES]);
-/* Where WCE is in it. */
-#define BLK_CONFIG_WCE_OFFSET 32u
+/* The configuration space. */
+void blk_config(const struct capture *c, uint8_t out[BLK_CONFIG_BYTES]);
 
 /* Read the header. -EPROTO: there is no place for an answer, so the ring is no ring of a block device. */
 int blk_parse(const struct chain *chain, struct blk_request *request, struct chv_err *err);

@@ -30,7 +30,6 @@ int device_new(struct session *session, struct capture *capture, struct device *
     d->shared.session = session;
     d->shared.capture = capture;
     d->shared.threads = threads < 4 ? 4 : threads > (long)QUEUE_THREADS_MAX ? QUEUE_THREADS_MAX : (unsigned)threads;
-    d->write_cache = true;
     int r = 0;
     for (; r == 0 && d->queues < BLK_QUEUES_MAX; d->queues += r == 0) r = queue_init(&d->queue[d->queues], &d->shared, d->queues);
     if (r == 0) {
@@ -49,12 +48,6 @@ void device_free(struct device *d)
     inflight_close(&d->inflight);
     dirty_log_free(d->log);
     free(d);
-}
-
-/* Without a write cache, or without a driver that knows of flushes, a write is durable when it is answered: virtio 1.2, 5.2.6.2. */
-static void choose_durability(struct device *d)
-{
-    atomic_store(&d->shared.durable, !d->write_cache || !(d->features & BIT(VIRTIO_BLK_F_FLUSH)));
 }
 
 static void share_log(struct device *d)
@@ -82,7 +75,8 @@ static int set_features(struct device *d, uint64_t features, struct chv_err *err
         if (!(features & BIT(F_PROTOCOL))) q->enabled = true;
         queue_resume(q);
     }
-    choose_durability(d);
+    /* a driver that knows of no flush: a write is durable when it is answered (virtio 1.2, 5.2.6.2) */
+    atomic_store(&d->shared.durable, !(features & BIT(VIRTIO_BLK_F_FLUSH)));
     share_log(d);
     return 0;
 }
@@ -114,18 +108,9 @@ static int set_log(struct device *d, struct vu_msg *msg, struct chv_err *err)
 static int get_config(struct device *d, struct vu_msg *msg)
 {
     uint8_t all[VU_CONFIG_BYTES] = {0};
-    blk_config(d->shared.capture, d->write_cache, all);
+    blk_config(d->shared.capture, all);
     memcpy(msg->payload.config.data, all + msg->payload.config.offset, msg->payload.config.bytes);
     return DEVICE_ANSWER;
-}
-
-static int set_config(struct device *d, const struct vu_config *config, struct chv_err *err)
-{
-    if (config->offset != BLK_CONFIG_WCE_OFFSET || config->bytes != 1 || config->data[0] > 1)
-        return chv_err_set(err, EINVAL, "SET_CONFIG: %u bytes at %u are not the guest's to set", config->bytes, config->offset);
-    d->write_cache = config->data[0];
-    choose_durability(d);
-    return 0;
 }
 
 static int get_inflight(struct vu_msg *msg, struct chv_err *err)
@@ -177,7 +162,7 @@ int device_message(struct device *d, struct vu_msg *msg, struct chv_err *err)
     case VU_SET_MEM_TABLE: return set_memory(d, msg, err);
     case VU_SET_LOG_BASE: return set_log(d, msg, err);
     case VU_GET_CONFIG: return get_config(d, msg);
-    case VU_SET_CONFIG: return set_config(d, &msg->payload.config, err);
+    case VU_SET_CONFIG: return chv_err_set(err, EINVAL, "SET_CONFIG: nothing of the configuration is the guest's to set");
     case VU_GET_INFLIGHT_FD: return get_inflight(msg, err);
     case VU_SET_INFLIGHT_FD: return set_inflight(d, msg, err);
     default: break;

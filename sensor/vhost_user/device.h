@@ -8,7 +8,6 @@
 struct device {
     struct queue_shared shared;
     uint64_t features, protocol; /* negotiated */
-    bool write_cache;
     struct guest_memory *memory;
     struct inflight_map inflight;
     struct dirty_log *log;

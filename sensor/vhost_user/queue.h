@@ -31,7 +31,7 @@ struct queue_request {
 struct queue_shared {
     struct session *session;
     struct capture *capture;
-    atomic_bool durable; /* no write cache: a write is answered when it is on stable storage */
+    atomic_bool durable; /* a write is answered when it is on stable storage: the driver knows of no flush */
     unsigned threads;    /* a queue */
 };
 
