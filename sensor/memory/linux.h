@@ -2,7 +2,7 @@
  * page tables say where the memory is, and the first task is known by its name.
  *
  * Every pointer is the guest's: lists are walked with bounds and without being believed, text is copied with a length. What a
- * rootkit that changes these structures can hide is in sensor/memory/README.md.
+ * rootkit that changes these structures can hide is in sensor/memory/agentless.md.
  */
 #ifndef CHV_SENSOR_MEMORY_LINUX_H
 #define CHV_SENSOR_MEMORY_LINUX_H

@@ -3,7 +3,7 @@
  * proc:NAME   LBA = virtual address / 512 in the lower half. FOUND events for pages whose content is new there, TRIM for pages that
  *             an earlier acquisition had and that are mapped no more. What was never mapped is unknown, and reading it an error.
  * map:NAME    JSON, an object a line, padded with zeros: first the process and the acquisition, then its mappings, then runs of
- *             present pages with their rights (README.md). One version an acquisition, so that pages and map of an instant belong together.
+ *             present pages with their rights (agentless.md). One version an acquisition, so that pages and map of an instant belong together.
  */
 #ifndef CHV_SENSOR_MEMORY_PROCESS_RECORD_H
 #define CHV_SENSOR_MEMORY_PROCESS_RECORD_H
