@@ -23,11 +23,25 @@ static int open_image(const struct cli_args *args, const char *path, struct memo
     return CLI_OK;
 }
 
+/* When the memory was so: the last capture's description is written with it. Without one (imported memory) all that is known is that
+ * it was no later than the instant asked for. */
+static uint64_t captured_at(const struct chv_store *store, const char *space, uint64_t seq)
+{
+    char name[CHV_SPACE_NAME_BYTES + 16];
+    const struct chv_space *description;
+    struct chv_extent extent = {0};
+    struct chv_event event;
+    snprintf(name, sizeof name, "capture:%s", space);
+    if (chv_store_find_space(store, name, &description, NULL) == 0 &&
+        chv_store_block_at(store, description->id, 0, seq, &extent, NULL) == 0 && extent.seq > 0 && extent.seq <= seq)
+        seq = extent.seq;
+    return seq > 0 && chv_store_event(store, seq, &event, NULL) == 0 ? event.time_ns : 0;
+}
+
 static int open_space(const struct cli_args *args, struct memory_source *s)
 {
     struct chv_err err;
     const struct chv_space *space;
-    struct chv_event event;
     s->store = cli_store_open(args);
     if (!s->store || !cli_instant(args, "--at", s->store, &s->seq)) return CLI_ERROR;
     const char *name = cli_value(args, "--space");
@@ -37,7 +51,7 @@ static int open_space(const struct cli_args *args, struct memory_source *s)
         return cli_fail(args, &err);
     snprintf(s->name, sizeof s->name, "%s of %.150s as of seq:%llu", space->name, chv_store_dir(s->store),
              (unsigned long long)s->seq);
-    if (s->seq > 0 && chv_store_event(s->store, s->seq, &event, &err) == 0) s->time_ns = event.time_ns;
+    s->time_ns = captured_at(s->store, space->name, s->seq);
     return CLI_OK;
 }
 
