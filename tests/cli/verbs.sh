@@ -29,7 +29,7 @@ for line in open("commands"):
         option = word.split("=")[0]
         if re.match(r"-[a-z-]", word) and option not in known and not re.match(r"-\d", word):
             fault(name, f"the example uses {option}, which is not an option")
-    for word in re.findall(r"--[a-z-]+", c["synopsis"]):
+    for word in re.findall(r"--[a-z][a-z0-9-]*", c["synopsis"]):
         if word not in known:
             fault(name, f"the synopsis names {word}, which is not an option")
     if c["summary"][:1].isupper() or c["summary"].endswith("."):

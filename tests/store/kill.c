@@ -132,16 +132,26 @@ static void check(struct world *w, uint64_t from_seq)
     chv_store_close(store);
 }
 
+static unsigned long appended_by_all(const struct world *w)
+{
+    unsigned long sum = 0;
+    for (int i = 0; i < THREADS; i++) sum += atomic_load(&w->board->appended[i]);
+    return sum;
+}
+
 static void round_of(struct world *w, uint64_t *seed, int last)
 {
     struct chv_err err;
     struct chv_recorder *rec;
     w->slow_us = unit_random(seed) % 2 ? 2000 : 0;
+    unsigned long before = appended_by_all(w);
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) victim(w);
-    /* Some die early, while they recover what the one before left. */
-    long ns = (long)(unit_random(seed) % (w->only_recover || unit_random(seed) % 5 == 0 ? 20000000 : 60000000));
+    /* Some die early, while they recover what the one before left; the others work first, however slow the machine. */
+    bool early = w->only_recover || unit_random(seed) % 5 == 0;
+    for (int i = 0; !early && appended_by_all(w) == before && i < 30000; i++) usleep(1000);
+    long ns = (long)(unit_random(seed) % (early ? 20000000 : 60000000));
     nanosleep(&(struct timespec){0, ns}, NULL);
     CHECK(kill(pid, SIGKILL) == 0);
     int status;
