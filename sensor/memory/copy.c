@@ -22,12 +22,12 @@ static int each_data(struct copy_piece *piece, uint64_t at, uint64_t bytes, data
     const uint64_t base = piece->from.offset, end = base + at + bytes;
     int r = 0;
     for (uint64_t offset = base + at; r == 0 && offset < end;) {
-        off_t data = lseek(piece->from.fd, (off_t)offset, SEEK_DATA), hole;
+        off_t data = lseek(piece->from.fd, (off_t)offset, SEEK_DATA);
         if (data < 0 && errno == ENXIO) break;
         if (data < 0) data = (off_t)offset; /* knows no holes */
         if ((uint64_t)data >= end) break;
-        hole = lseek(piece->from.fd, data, SEEK_HOLE);
-        uint64_t to = hole > data && (uint64_t)hole < end ? (uint64_t)hole : end;
+        uint64_t to = ((uint64_t)data | (SCAN_STRETCH_BYTES - 1)) + 1;
+        if (to > end) to = end;
         *sum += to - (uint64_t)data;
         if (fn) r = fn(piece, (uint64_t)data - base, to - (uint64_t)data);
         offset = to;

@@ -171,9 +171,8 @@ static void find_data(struct worker *w, int fd, uint64_t offset)
         w->data_to = UINT64_MAX;
         return;
     }
-    off_t hole = lseek(fd, data, SEEK_HOLE);
     w->data_from = (uint64_t)data;
-    w->data_to = hole > data ? (uint64_t)hole : UINT64_MAX;
+    w->data_to = ((uint64_t)data | (SCAN_STRETCH_BYTES - 1)) + 1;
 }
 
 /* From `block` on: pass over a hole, or look at a chunk. The file's holes are page-sized; blocks may be smaller, never

@@ -8,6 +8,9 @@
 #include "chronovisor/recorder.h"
 #include "chronovisor/store.h"
 
+/* Data goes on at least to the next multiple of this: SEEK_HOLE would walk over all pages there are behind, each time. */
+#define SCAN_STRETCH_BYTES (UINT64_C(256) << 10)
+
 /* Consecutive bytes of the space in consecutive bytes of a file; or, fd -1, a hole: nothing is there. */
 struct scan_piece {
     uint64_t address, bytes, offset;
