@@ -55,6 +55,8 @@ registers = do("human-monitor-command", **{"command-line": "info registers"})
 open(work + "/cr3", "w").write("0x%x" % int(registers.split("CR3=")[1].split()[0], 16))
 f.write(json.dumps({"execute": "quit"}) + "\n")
 f.flush()
+for _ in f: # hung up on before it has read that, QEMU would go on
+    pass
 P
 wait "$GUEST_PID" || true
 GUEST_PID=
