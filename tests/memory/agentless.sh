@@ -55,7 +55,10 @@ registers = do("human-monitor-command", **{"command-line": "info registers"})
 open(work + "/cr3", "w").write("0x%x" % int(registers.split("CR3=")[1].split()[0], 16))
 f.write(json.dumps({"execute": "quit"}) + "\n")
 f.flush()
-for _ in f: # hung up on before it has read that, QEMU would go on
+try: # hung up on before it has read that, QEMU would go on
+    while s.recv(4096):
+        pass
+except ConnectionResetError:
     pass
 P
 wait "$GUEST_PID" || true
