@@ -271,7 +271,9 @@ static void pack_flips(struct world *w, bool with_index)
                 for (size_t k = 0; k < w->file_count; k++)
                     if (is_in(&w->files[k], "index")) gone(w, w->files[k].name);
             struct answers a = ask(w, false);
-            if (a.opened < 0 || a.wrong || a.unreadable > 1) fprintf(stderr, "%s at %zu (index %d opened %d wrong %zu unreadable %zu): %s\n", f->name, at, with_index, a.opened, a.wrong, a.unreadable, a.text);
+            if (a.opened < 0 || a.wrong || a.unreadable > 1)
+                fprintf(stderr, "%s at %zu, %s index: %zu wrong, %zu unreadable: %s\n", f->name, at, with_index ? "with" : "without",
+                        a.wrong, a.unreadable, a.text);
             CHECK(a.opened == 0 && a.wrong == 0 && a.unreadable <= 1);
             CHECK(at < sizeof(struct pack_header) || a.unreadable == 1 || unused_bit(f, at));
             if (a.unreadable && with_index && f->name[13] == '1')
