@@ -11,10 +11,13 @@ enum { REFUSED = 3, TOKEN_TEXT = 33, DEPTH_MAX = 8 };
 #define MARKER ".decoy"
 #define MARKER_COPY "/run/decoy"
 
-/* --- decoy.c --- */
+/* --- decoy_guard.c --- */
+void guard(void); /* ends the program unless this is the throwaway guest */
 void die(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
 bool slurp(const char *path, char *buf, size_t bytes); /* a small file as text, trailing newline removed */
-uint64_t next(uint64_t *state);                        /* splitmix64 (Steele, Lea, Flood 2014) */
+
+/* --- decoy.c --- */
+uint64_t next(uint64_t *state); /* splitmix64 (Steele, Lea, Flood 2014) */
 void write_all(int fd, const void *data, size_t bytes, off_t at, const char *name);
 
 /* A tree that `make` made in this very boot. */

@@ -27,6 +27,7 @@ guest_build() {
   cp "$kernel"/modules/* "$root/modules/"
   cp -L /usr/share/common-licenses/{Apache-2.0,GPL-2,GPL-3,LGPL-2.1,MPL-2.0,GFDL-1.3} "$root/seeds/"
   "${CC:-cc}" "${GUEST_CFLAGS[@]}" -o "$root/bin/decoy" "$SOURCE"/tests/guest/decoy*.c || return 1
+  "${CC:-cc}" "${GUEST_CFLAGS[@]}" -o "$root/bin/ghost" "$SOURCE"/tests/guest/{ghost,decoy_guard}.c || return 1
   "${CC:-cc}" "${GUEST_CFLAGS[@]}" -o "$root/bin/stress" "$SOURCE/tests/guest/stress.c" || return 1
   (cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$dir/base.cpio"
   rm -rf "$root"

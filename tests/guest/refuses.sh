@@ -1,4 +1,4 @@
-# The encryption emulator refuses: outside the guest, and inside it on a tree that it did not make.
+# The encryption emulator and the ghosts refuse: outside the guest, and inside it on a tree that it did not make.
 source "$CHV_SOURCE/tests/functions.sh"
 requires qemu-system-x86_64 busybox cpio
 source "$SOURCE/tests/guest/guest.sh"
@@ -6,6 +6,7 @@ CLEANUP+=(guest_kill)
 guest_build guest
 
 cc "${GUEST_CFLAGS[@]}" -o decoy "$SOURCE"/tests/guest/decoy*.c
+cc "${GUEST_CFLAGS[@]}" -o ghost "$SOURCE"/tests/guest/{ghost,decoy_guard}.c
 mkdir tree
 echo precious >tree/file
 echo 'decoy 00112233445566778899aabbccddeeff boot' >tree/.decoy
@@ -15,6 +16,12 @@ expect_exit 3 ./decoy attack tree wipe 1
 grep -q 'refuses' err || fail "no word of refusal"
 expect_exit 3 ./decoy make new /usr/share/common-licenses
 [[ ! -e new ]] || fail "made a tree outside the guest"
+for verb in memfd anonymous 'unlinked tree' 'patched tree' 'plain tree'; do
+  # shellcheck disable=SC2086 # two words
+  expect_exit 3 ./ghost $verb
+  grep -q 'ghost: refuses' err || fail "no word of refusal"
+done
+[[ $(ls -A tree) == $'.decoy\nfile' ]] || fail "a ghost made a file outside the guest"
 [[ $(cat tree/file) == precious && ! -e tree/file.locked ]] || fail "touched a file outside the guest"
 
 cat >task <<'T'
