@@ -10,8 +10,9 @@ static const struct cli_option options[] = {
     CLI_OPT_RAM,
     CLI_OPT_AT,
     CLI_OPT_IMAGE,
-    {"--pid", "N", "the process: of maps; suspicious looks at all without it"},
+    {"--pid", "N", "the process: of maps; suspicious and yara look at all without it"},
     {"--name", "NAME", "the process by its name"},
+    {"--limit", "N", "yara: matches shown of one string in one process (default: 20)"},
     {"--format", "FORMAT", "export: raw, lime or elf"},
     {"-o", "FILE", "export: where to"},
     {"--force", NULL, "export: replace FILE if it exists; take a capture that is not complete"},
@@ -21,11 +22,13 @@ static const struct cli_option options[] = {
 
 static const struct {
     const char *name;
+    int words; /* of the command line, at most */
     int (*run)(const struct cli_args *args);
 } verbs[] = {
-    {"maps", memory_maps},
-    {"suspicious", memory_suspicious},
-    {"export", memory_export},
+    {"maps", 1, memory_maps},
+    {"suspicious", 1, memory_suspicious},
+    {"yara", 2, memory_yara},
+    {"export", 1, memory_export},
 };
 
 static int run(int argc, char **argv)
@@ -33,9 +36,9 @@ static int run(int argc, char **argv)
     struct cli_args args;
     if (!cli_parse(&cmd_memory, argc, argv, &args)) return CLI_ERROR;
     int code = -1;
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs && args.count == 1; i++)
-        if (strcmp(args.positional[0], verbs[i].name) == 0) code = verbs[i].run(&args);
-    if (code < 0) code = cli_failf(&args, "needs what: 'memory maps', 'memory suspicious' or 'memory export'");
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs && args.count >= 1; i++)
+        if (strcmp(args.positional[0], verbs[i].name) == 0 && args.count <= verbs[i].words) code = verbs[i].run(&args);
+    if (code < 0) code = cli_failf(&args, "needs what: 'memory maps', 'suspicious', 'yara RULES' or 'export'");
     cli_args_fini(&args);
     return code;
 }
@@ -43,7 +46,7 @@ static int run(int argc, char **argv)
 const struct cli_command cmd_memory = {
     .name = "memory",
     .group = "Memory",
-    .synopsis = "maps --pid N | suspicious [--pid N] | export --format raw|lime|elf -o FILE [--at TIME | --image FILE]",
+    .synopsis = "maps --pid N | suspicious [--pid N] | yara RULES [--pid N] | export --format raw|lime|elf -o FILE [--at TIME | --image FILE]",
     .summary = "what is mapped in a process's memory, what of it is worth a look, and all of it for other tools",
     .example = "chronovisor memory suspicious --store case1 --at 2026-11-22T10:41:00Z",
     .options = options,

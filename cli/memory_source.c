@@ -38,12 +38,12 @@ static uint64_t captured_at(const struct chv_store *store, const char *space, ui
     return seq > 0 && chv_store_event(store, seq, &event, NULL) == 0 ? event.time_ns : 0;
 }
 
-static int open_space(const struct cli_args *args, struct memory_source *s)
+static int open_space(const struct cli_args *args, const char *at_option, struct memory_source *s)
 {
     struct chv_err err;
     const struct chv_space *space;
     s->store = cli_store_open(args);
-    if (!s->store || !cli_instant(args, "--at", s->store, &s->seq)) return CLI_ERROR;
+    if (!s->store || !cli_instant(args, at_option, s->store, &s->seq)) return CLI_ERROR;
     const char *name = cli_value(args, "--space");
     if (chv_store_find_space(s->store, name ? name : "ram", &space, &err) < 0) return cli_fail(args, &err);
     /* Unknown blocks stay unknown: a table made of invented zeros would be a lie. */
@@ -57,12 +57,17 @@ static int open_space(const struct cli_args *args, struct memory_source *s)
 
 int memory_source_open(const struct cli_args *args, struct memory_source *out)
 {
+    return memory_source_open_at(args, "--at", out);
+}
+
+int memory_source_open_at(const struct cli_args *args, const char *at_option, struct memory_source *out)
+{
     struct chv_err err;
     *out = (struct memory_source){0};
     const char *image = cli_value(args, "--image");
     if (image && cli_value(args, "--store") && !strstr(args->command->name, "acquire"))
         return cli_failf(args, "--image or --store, not both");
-    int code = image ? open_image(args, image, out) : open_space(args, out);
+    int code = image ? open_image(args, image, out) : open_space(args, at_option, out);
     if (code != CLI_OK) return code;
     int r = roots_find(out->mem, progress, NULL, &out->roots, &err);
     cli_progress_end();

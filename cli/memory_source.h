@@ -23,6 +23,8 @@ struct memory_source {
 /* --image FILE, or --store, --space and --at. Finds address spaces, the kernel and its processes. CLI_OK or CLI_ERROR after
  * one line; memory_source_close in both cases. */
 int memory_source_open(const struct cli_args *args, struct memory_source *out);
+/* The same with another option for the instant (diff has two). */
+int memory_source_open_at(const struct cli_args *args, const char *at_option, struct memory_source *out);
 void memory_source_close(struct memory_source *src);
 
 /* The one process that --pid or --name asks for; NULL after one line. */

@@ -1,11 +1,11 @@
 #include "cli/yara_scan.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <yara.h>
+
+#include "cli/yara_rules.h"
 
 struct yara_scan {
     YR_RULES *rules;
@@ -20,39 +20,6 @@ struct yara_scan {
     uint8_t *data;
 };
 
-struct complaint {
-    char text[300];
-};
-
-static void on_error(int level, const char *file, int line, const YR_RULE *rule, const char *message, void *arg)
-{
-    struct complaint *c = arg;
-    (void)file, (void)rule;
-    if (level == YARA_ERROR_LEVEL_ERROR && !c->text[0]) snprintf(c->text, sizeof c->text, "line %d: %.250s", line, message);
-}
-
-static int compile(const char *path, YR_RULES **rules, struct chv_err *err)
-{
-    struct complaint complaint = {{0}};
-    YR_COMPILER *compiler = NULL;
-    FILE *in = fopen(path, "re");
-    if (!in) return chv_err_set(err, errno, "--yara %s: %s", path, strerror(errno));
-    int r = 0;
-    if (yr_compiler_create(&compiler) != ERROR_SUCCESS) {
-        r = chv_err_set(err, ENOMEM, "out of memory");
-    } else {
-        yr_compiler_set_callback(compiler, on_error, &complaint);
-        yr_compiler_set_include_callback(compiler, NULL, NULL, NULL); /* rules from outside name no files of ours */
-        if (yr_compiler_add_file(compiler, in, NULL, path) != 0)
-            r = chv_err_set(err, EINVAL, "--yara %.100s: %s", path, complaint.text[0] ? complaint.text : "not usable");
-        else if (yr_compiler_get_rules(compiler, rules) != ERROR_SUCCESS)
-            r = chv_err_set(err, ENOMEM, "--yara %s: out of memory", path);
-        yr_compiler_destroy(compiler);
-    }
-    fclose(in);
-    return r;
-}
-
 static int on_match(YR_SCAN_CONTEXT *context, int message, void *data, void *arg)
 {
     struct yara_scan *y = arg;
@@ -65,10 +32,6 @@ static int on_match(YR_SCAN_CONTEXT *context, int message, void *data, void *arg
 int yara_scan_new(const char *path, uint32_t block_bytes, yara_match_fn *fn, void *arg, struct yara_scan **out,
                   struct chv_err *err)
 {
-    struct stat st;
-    if (stat(path, &st) < 0) return chv_err_set(err, errno, "--yara %s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode) || st.st_size > YARA_RULES_BYTES_MAX)
-        return chv_err_set(err, EINVAL, "--yara %s: no regular file of at most %u MiB", path, YARA_RULES_BYTES_MAX >> 20);
     struct yara_scan *y = calloc(1, sizeof *y);
     if (!y || !(y->data = malloc((size_t)YARA_RUN_BLOCKS * block_bytes))) {
         free(y);
@@ -77,7 +40,12 @@ int yara_scan_new(const char *path, uint32_t block_bytes, yara_match_fn *fn, voi
     y->block_bytes = block_bytes;
     y->fn = fn;
     y->arg = arg;
-    int r = yr_initialize() == ERROR_SUCCESS ? compile(path, &y->rules, err) : chv_err_set(err, ENOMEM, "YARA does not start");
+    if (yr_initialize() != ERROR_SUCCESS) {
+        free(y->data);
+        free(y);
+        return chv_err_set(err, ENOMEM, "YARA does not start");
+    }
+    int r = yara_rules_load("--yara ", path, &y->rules, err);
     if (r == 0 && yr_scanner_create(y->rules, &y->scanner) != ERROR_SUCCESS) r = chv_err_set(err, ENOMEM, "out of memory");
     if (r < 0) {
         yara_scan_free(y);

@@ -6,13 +6,12 @@
 
 #define YARA_RUN_BLOCKS 256u     /* most that is joined */
 #define YARA_SCAN_SECONDS 5      /* of one scan; one that takes longer is counted, and goes on with the next */
-#define YARA_RULES_BYTES_MAX (64u << 20)
 
 struct yara_scan;
 /* A rule matched: `first` and `last` are the events of the run it is in. */
 typedef void yara_match_fn(void *arg, const char *rule, const struct chv_event *first, const struct chv_event *last);
 
-/* Rules as text: compiled ones would be believed unchecked. EINVAL: they cannot be used (line, why). No includes. */
+/* Rules as yara_rules_load takes them. */
 int yara_scan_new(const char *path, uint32_t block_bytes, yara_match_fn *fn, void *arg, struct yara_scan **out,
                   struct chv_err *err);
 void yara_scan_free(struct yara_scan *y);
