@@ -121,6 +121,24 @@ static json_t *missed(const struct samples *s, const struct evaluation *e)
     return list;
 }
 
+/* Every run that was judged: how far its decider's sum came, and when the alarm was raised. */
+static json_t *every_run(const struct samples *s, const struct evaluation *e)
+{
+    json_t *list = json_array();
+    for (size_t r = 0; r < s->runs; r++) {
+        const struct evaluate_run *of = &e->run[r];
+        if (!of->judged) continue;
+        json_t *one = json_object();
+        json_object_set_new(one, "run", json_string(s->run[r].run->path));
+        json_object_set_new(one, "family", json_string(s->family[s->run[r].label]));
+        json_object_set_new(one, "ransomware", json_boolean(s->ransomware[s->run[r].label]));
+        put(one, "highest", of->highest);
+        put(one, "alarm_seconds", of->alarm ? (double)of->alarm_ns * 1e-9 : NAN);
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
 /* The benign runs with an alarm, and when: seconds in the run's own time. */
 static json_t *false_alarms(const struct samples *s, const struct evaluation *e)
 {
@@ -153,6 +171,7 @@ json_t *evaluation_json(const struct samples *s, const struct evaluation *e, boo
         json_object_set_new(o, "classes", classes);
         json_object_set_new(o, "families", families(s, e));
         json_object_set_new(o, "conditions", conditions(e));
+        json_object_set_new(o, "runs", every_run(s, e));
         json_object_set_new(o, "missed", missed(s, e));
         json_object_set_new(o, "alarmed_falsely", false_alarms(s, e));
     }

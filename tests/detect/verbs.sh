@@ -92,6 +92,8 @@ half = sys.argv[1] == "half"  # of an odd number the larger half is learned from
 assert read["ransomware_runs"] == (5 if half else 10) and read["benign_runs"] == (10 if half else 20), read
 assert paired["ransomware_runs"] == (3 if half else 7) and paired["folds"] == {"run": 5, "half": 1, "benign": 2, "condition": 2}[sys.argv[1]]
 assert [c["condition"] for c in read["conditions"]] == ["win7-a", "win7-b"] and sum(c["benign_runs"] for c in read["conditions"]) == read["benign_runs"]
+assert [r["run"] for r in read["runs"] if r["ransomware"] and r["alarm_seconds"] is None] == read["missed"]
+assert [r["run"] for r in read["runs"] if not r["ransomware"] and r["alarm_seconds"] is not None] == [a["run"] for a in read["alarmed_falsely"]]
 assert len(read["missed"]) == read["ransomware_runs"] - read["detected"] and len(read["alarmed_falsely"]) == read["false_alarms"]
 assert sum(a["alarms"] for a in read["alarmed_falsely"]) == read["benign_alarms"] and all(0 < t < 20 for a in read["alarmed_falsely"] for t in a["seconds"])
 assert 0 <= read["runs_roc_auc"] <= 1 and read["benign_hours"] > 0 and "losses" not in read
