@@ -11,7 +11,8 @@ static const struct cli_option options[] = {
     CLI_OPT_STORE,
     {"--qmp", "SOCK", "the Unix socket of QEMU's -qmp unix:SOCK,server=on,wait=off"},
     {"--space", "NAME", "the space of the machine's memory (default: ram)"},
-    {"--mode", "MODE", "live: read while the guest runs; paused: stopped for the time of a copy (default: live)"},
+    {"--mode", "MODE", "live: read while the guest runs; paused: stopped for a copy; cow: stopped for ms (default: live)"},
+    {"--max-pause", "MS", "cow: milliseconds to aim at, 1 to 2000 (default: 10)"},
     {"--pid", "N", "process: which one. ram: QEMU's, when another program made the socket"},
     {"--name", "NAME", "process: which one, by its name"},
     {"--cr3", "ADDRESS", "process: which address space, by its top-level page table (hexadecimal)"},
@@ -44,12 +45,16 @@ static void catch_signals(void)
 
 static bool parse_options(const struct cli_args *args, struct acquire_options *o)
 {
-    uint64_t block, pid;
+    uint64_t block, pid, pause;
     const char *mode = cli_value(args, "--mode"), *space = cli_value(args, "--space");
     *o = (struct acquire_options){.qmp_path = cli_value(args, "--qmp"), .stop = &stop};
-    if (!cli_number(args, "--block-size", 0, 4096, &block) || !cli_number(args, "--pid", 0, INT32_MAX, &pid)) return false;
+    if (!cli_number(args, "--block-size", 0, 4096, &block) || !cli_number(args, "--pid", 0, INT32_MAX, &pid) ||
+        !cli_number(args, "--max-pause", 10, 2000, &pause))
+        return false;
+    int number = mode ? ram_capture_mode_parse(mode) : CAPTURE_LIVE;
     o->pid = (pid_t)pid;
-    o->mode = mode && strcmp(mode, "paused") == 0 ? CAPTURE_PAUSED : CAPTURE_LIVE;
+    o->mode = number < 0 ? CAPTURE_LIVE : (enum ram_capture_mode)number;
+    o->max_pause_ms = (uint32_t)pause;
     o->target = (struct import_options){
         .store_dir = cli_store_dir(args), .space = space ? space : "ram", .block_bytes = (uint32_t)block,
         .signing_key = cli_value(args, "--sign"), .progress = cli_progress,
@@ -57,8 +62,10 @@ static bool parse_options(const struct cli_args *args, struct acquire_options *o
     if (!o->target.store_dir) return false;
     if (!o->qmp_path || !*o->qmp_path)
         cli_failf(args, "which guest? add --qmp SOCK, the socket of its -qmp option");
-    else if (mode && strcmp(mode, "live") != 0 && strcmp(mode, "paused") != 0)
-        cli_failf(args, "--mode '%.40s': live or paused", mode);
+    else if (number < 0)
+        cli_failf(args, "--mode '%.40s': live, paused or cow", mode);
+    else if (cli_value(args, "--max-pause") && (pause == 0 || o->mode != CAPTURE_COW))
+        cli_failf(args, "--max-pause: at least 1 ms, and with --mode cow");
     else if (cli_value(args, "--block-size") && block != 4096 && block != 512)
         cli_failf(args, "--block-size %s: blocks have 4096 or 512 bytes", cli_value(args, "--block-size"));
     else
@@ -76,7 +83,7 @@ static void print_json(const struct acquire *a, const struct acquire_result *r)
         {"scanned_bytes", r->scan.scanned_bytes}, {"hole_bytes", r->scan.hole_bytes}, {"zero_blocks", r->scan.zero_blocks},
         {"same_blocks", r->scan.same_blocks}, {"changed_blocks", r->scan.changed_blocks}, {"zeroed_blocks", r->scan.zeroed_blocks},
         {"events", r->store.events}, {"new_blocks", r->store.new_blocks}, {"last_seq", r->store.last_seq},
-        {"copied_bytes", r->copied_bytes}, {"copy_ns", r->copy_ns}, {"scan_ns", r->scan_ns}, {"total_ns", r->total_ns},
+        {"copied_bytes", r->copied_bytes}, {"copy_ns", r->copy_ns}, {"passes", r->passes}, {"scan_ns", r->scan_ns}, {"total_ns", r->total_ns},
     };
     for (size_t i = 0; root && i < sizeof numbers / sizeof *numbers; i++)
         json_object_set_new(root, numbers[i].name, json_integer((json_int_t)numbers[i].value));
@@ -94,7 +101,7 @@ static void print_text(const struct acquire *a, const struct acquire_result *r)
     clock_format(c->end_ns, to);
     if (c->was_stopped)
         printf("%s as of %s: the guest stood still already\n", c->space, from);
-    else if (c->mode == CAPTURE_PAUSED)
+    else if (c->mode != CAPTURE_LIVE)
         printf("%s as of %s: the guest stood still for %.1f ms\n", c->space, from, (double)c->pause_ns / 1e6);
     else
         printf("%s from %s to %s: live, so pages are up to %.0f ms apart\n", c->space, from, to,
@@ -160,7 +167,7 @@ static int run(int argc, char **argv)
 const struct cli_command cmd_acquire = {
     .name = "acquire",
     .group = "Record",
-    .synopsis = "ram --qmp SOCK [--mode live|paused] | process --pid N|--name NAME|--cr3 X [-o FILE.core] [OPTION…]",
+    .synopsis = "ram --qmp SOCK [--mode live|paused|cow] | process --pid N|--name NAME|--cr3 X [-o FILE.core] [OPTION…]",
     .summary = "take in the memory of a running QEMU guest, or of one process of it",
     .example = "chronovisor acquire ram --qmp /run/vm/qmp.sock --mode paused --store case7",
     .options = options,

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "sensor/memory/copy.h"
+#include "sensor/memory/cow.h"
 #include "sensor/memory/pause.h"
 
 #define PIECES_MAX (2 * LAYOUT_RANGES_MAX + 2)
@@ -56,16 +57,20 @@ static size_t make_pieces(const struct guest *guest, uint64_t space_bytes, struc
     return count;
 }
 
-static void describe(struct acquire *a)
+/* The description that says "begun", and is the instant: what the log says up to it is as old as the memory, or older. */
+static int begun(void *context, uint64_t time_ns, struct chv_err *err)
 {
+    struct acquire *a = context;
     struct ram_capture *c = &a->capture;
     snprintf(c->space, sizeof c->space, "%s", a->options->target.space);
     snprintf(c->qemu, sizeof c->qemu, "%s", qmp_version(a->qmp));
     c->mode = a->options->mode;
+    c->begin_ns = time_ns;
     c->ram = a->guest->ram;
     c->others = a->guest->others;
     c->vcpus = a->guest->vcpus;
     memcpy(c->vcpu, a->guest->vcpu, sizeof c->vcpu);
+    return ram_capture_write(a->target.rec, a->info_space, a->target.block_bytes, c, time_ns, err);
 }
 
 /* While the guest stands still: its registers and a copy of its memory. It goes on before this returns. */
@@ -75,9 +80,9 @@ static int take_copy(struct acquire *a, struct copy *copy, struct acquire_result
     struct chv_err ending;
     int r = pause_begin(&pause, a->qmp, err);
     if (r < 0) return r;
-    a->capture.begin_ns = pause.time_ns;
     a->capture.was_stopped = pause.was_stopped;
     r = guest_registers(a->guest, a->qmp, err);
+    if (r == 0) r = begun(a, pause.time_ns, err);
     uint64_t copy_began = clock_monotonic_ns();
     if (r == 0) r = copy_run(copy, a->options->stop, err);
     result->copy_ns = clock_monotonic_ns() - copy_began;
@@ -91,27 +96,58 @@ static int take_copy(struct acquire *a, struct copy *copy, struct acquire_result
     return r;
 }
 
-/* The scan, between the description that says "begun" and the one that says "complete". */
-static int record(struct acquire *a, const struct scan_piece *pieces, size_t count, uint16_t info_space, uint64_t time_ns,
-                  struct acquire_result *result, struct chv_err *err)
+/* The same for less of a pause; a guest that stands still needs none. */
+static int take_cow(struct acquire *a, struct copy *copy, struct acquire_result *result, struct chv_err *err)
+{
+    struct cow_options options = {.pause_ms = a->options->max_pause_ms, .stop = a->options->stop,
+                                  .progress = a->options->target.progress, .at_instant = begun, .context = a};
+    struct cow_result cow;
+    bool running;
+    int r = pause_look(a->qmp, &running, err);
+    if (r < 0) return r;
+    if (!running) return take_copy(a, copy, result, err);
+    uint64_t began = clock_monotonic_ns();
+    r = cow_run(copy, a->guest, a->qmp, &options, &cow, err);
+    result->copy_ns = clock_monotonic_ns() - began;
+    result->copied_bytes = cow.sent_bytes;
+    result->passes = cow.passes;
+    a->capture.pause_ns = cow.pause_ns;
+    a->capture.end_ns = cow.time_ns;
+    return r;
+}
+
+static int take(struct acquire *a, struct copy *copy, struct scan_piece *pieces, size_t count, struct acquire_result *result,
+                struct chv_err *err)
+{
+    int r;
+    if (a->options->mode == CAPTURE_LIVE) {
+        r = guest_registers(a->guest, a->qmp, err);
+        return r < 0 ? r : begun(a, clock_now_ns(), err);
+    }
+    r = copy_prepare(copy, pieces, count, a->options->mode == CAPTURE_COW, err);
+    if (r == 0) r = (a->options->mode == CAPTURE_COW ? take_cow : take_copy)(a, copy, result, err);
+    copy_pieces(copy, pieces);
+    return r;
+}
+
+/* The scan, and the description that says "complete". */
+static int record(struct acquire *a, const struct scan_piece *pieces, size_t count, struct acquire_result *result,
+                  struct chv_err *err)
 {
     const struct import_target *t = &a->target;
+    const uint64_t time_ns = a->options->mode == CAPTURE_LIVE ? 0 : a->capture.begin_ns; /* the copy shows that instant */
     struct scan scan = {
         .pieces = pieces, .count = count, .rec = t->rec, .space = t->space, .block_bytes = t->block_bytes, .time_ns = time_ns,
         .store = t->before ? t->store : NULL, .before_id = t->before ? t->before->id : 0, .before_seq = t->last_seq,
         .stop = a->options->stop, .progress = a->options->target.progress,
     };
-    describe(a);
-    uint64_t end_ns = a->capture.end_ns;
-    a->capture.end_ns = 0;
-    int r = ram_capture_write(t->rec, info_space, t->block_bytes, &a->capture, a->capture.begin_ns, err);
     uint64_t began = clock_monotonic_ns();
-    if (r == 0) r = scan_run(&scan, &result->scan, err);
+    int r = scan_run(&scan, &result->scan, err);
     result->scan_ns = clock_monotonic_ns() - began;
     if (r < 0) return r;
-    a->capture.end_ns = end_ns ? end_ns : clock_now_ns();
+    if (a->options->mode == CAPTURE_LIVE) a->capture.end_ns = clock_now_ns();
     a->capture.complete = true;
-    return ram_capture_write(t->rec, info_space, t->block_bytes, &a->capture, time_ns ? time_ns : a->capture.end_ns, err);
+    return ram_capture_write(t->rec, a->info_space, t->block_bytes, &a->capture, time_ns ? time_ns : a->capture.end_ns, err);
 }
 
 int acquire_run(struct acquire *a, struct acquire_result *result, struct chv_err *err)
@@ -119,24 +155,15 @@ int acquire_run(struct acquire *a, struct acquire_result *result, struct chv_err
     struct scan_piece pieces[PIECES_MAX];
     struct import_target *t = &a->target;
     struct copy copy = {0};
-    uint16_t info_space = 0;
-    uint64_t bytes = layout_end(&a->guest->ram), began = clock_monotonic_ns(), time_ns = 0;
+    uint64_t bytes = layout_end(&a->guest->ram), began = clock_monotonic_ns();
     memset(result, 0, sizeof *result);
     result->first = t->before == NULL;
     if (t->before && t->before->size_bytes > bytes) bytes = t->before->size_bytes; /* what was there is gone, which is said */
     size_t count = make_pieces(a->guest, bytes, pieces);
     int r = import_target_space(t, bytes, t->before ? t->before->rest : CHV_REST_ZERO, NULL, err);
-    if (r == 0) r = chv_recorder_space(t->rec, a->info_name, CAPTURE_BYTES, CHV_REST_ZERO, NULL, &info_space, err);
-    if (r == 0 && a->options->mode == CAPTURE_PAUSED) {
-        r = copy_prepare(&copy, pieces, count, err);
-        if (r == 0) r = take_copy(a, &copy, result, err);
-        copy_pieces(&copy, pieces);
-        time_ns = a->capture.begin_ns; /* what the copy shows was so at that instant */
-    } else if (r == 0) {
-        r = guest_registers(a->guest, a->qmp, err);
-        a->capture.begin_ns = clock_now_ns();
-    }
-    if (r == 0) r = record(a, pieces, count, info_space, time_ns, result, err);
+    if (r == 0) r = chv_recorder_space(t->rec, a->info_name, CAPTURE_BYTES, CHV_REST_ZERO, NULL, &a->info_space, err);
+    if (r == 0) r = take(a, &copy, pieces, count, result, err);
+    if (r == 0) r = record(a, pieces, count, result, err);
     copy_fini(&copy);
     if (r < 0) return r;
     r = import_target_close(t, &result->store, err);

@@ -12,6 +12,7 @@ struct acquire_options {
     const char *qmp_path;
     pid_t pid;                         /* of QEMU; 0: whoever made the socket */
     enum ram_capture_mode mode;
+    uint32_t max_pause_ms;             /* cow: what to aim at */
     const volatile sig_atomic_t *stop; /* may be NULL; non-zero: end in an orderly way, with -EINTR */
 };
 
@@ -22,14 +23,16 @@ struct acquire {
     struct import_target target;
     struct qmp *qmp;
     struct guest *guest;
-    struct ram_capture capture;                /* what is kept with it */
+    uint16_t info_space;        /* its id, from acquire_run on */
+    struct ram_capture capture; /* what is kept with it */
 };
 
 struct acquire_result {
     struct import_result store;
     struct scan_result scan;
     bool first;             /* the space was new */
-    uint64_t copied_bytes, copy_ns; /* paused: the copy */
+    uint64_t copied_bytes, copy_ns; /* paused: the copy; cow: what QEMU sent, and for how long */
+    unsigned passes;        /* cow: of QEMU over what was written meanwhile */
     uint64_t scan_ns;       /* hashing and recording, without making the last of it durable */
     uint64_t total_ns;      /* from the first look at memory until all is durable */
 };

@@ -66,14 +66,18 @@ static int prepare_piece(struct copy_piece *piece, struct chv_err *err)
     return r < 0 ? chv_err_set(err, -r, "room for a copy of the memory: %s", strerror(-r)) : 0;
 }
 
-int copy_prepare(struct copy *copy, const struct scan_piece *pieces, size_t count, struct chv_err *err)
+int copy_prepare(struct copy *copy, const struct scan_piece *pieces, size_t count, bool fills_holes, struct chv_err *err)
 {
     uint64_t bytes = 0, available = available_bytes();
     *copy = (struct copy){.count = count, .pieces = calloc(count ? count : 1, sizeof *copy->pieces)};
     if (!copy->pieces) return chv_err_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < count; i++) {
         copy->pieces[i] = (struct copy_piece){.from = pieces[i], .fd = -1};
-        if (pieces[i].fd >= 0) each_data(&copy->pieces[i], 0, pieces[i].bytes, NULL, &bytes);
+        if (pieces[i].fd < 0) continue;
+        if (fills_holes)
+            bytes += pieces[i].bytes;
+        else
+            each_data(&copy->pieces[i], 0, pieces[i].bytes, NULL, &bytes);
     }
     int r = 0;
     if (bytes > available || available - bytes < SPARE_BYTES)

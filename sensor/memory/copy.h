@@ -3,6 +3,7 @@
 #define CHV_SENSOR_MEMORY_COPY_H
 
 #include <signal.h>
+#include <stdbool.h>
 
 #include "sensor/memory/scan.h"
 
@@ -17,8 +18,8 @@ struct copy {
 };
 
 /* Make room for what the pieces hold now, so that the pause is not spent on page faults. ENOMEM when the host has less
- * memory available than that. */
-int copy_prepare(struct copy *copy, const struct scan_piece *pieces, size_t count, struct chv_err *err);
+ * memory available than that, and than the holes would take with `fills_holes`: when somebody else reads through them meanwhile. */
+int copy_prepare(struct copy *copy, const struct scan_piece *pieces, size_t count, bool fills_holes, struct chv_err *err);
 /* Copy, on as many threads as cores (at most 8). */
 int copy_run(struct copy *copy, const volatile sig_atomic_t *stop, struct chv_err *err);
 /* The pieces again, now in the copy: out[count]. */

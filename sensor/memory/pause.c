@@ -12,9 +12,11 @@
 
 /* QEMU throws away what a client said that hung up at once: stay until it has surely read it. */
 #define LINGER_MS 2000
+#define ROUNDS 20
+#define INSIST_NS UINT64_C(5000000000)
 
 /* The guard: async-signal-safe calls only, since this process may have had threads. */
-static _Noreturn void guard_main(int pipe_fd, int qmp_socket)
+static _Noreturn void guard_main(int pipe_fd, int qmp_socket, bool insist)
 {
     static const char text[] = "{\"execute\":\"cont\"}\n";
     char byte, waste[4096];
@@ -27,10 +29,11 @@ static _Noreturn void guard_main(int pipe_fd, int qmp_socket)
     while (n < 0 && errno == EINTR);
     if (n == 1) _exit(0);
     if (send(qmp_socket, text, sizeof text - 1, MSG_NOSIGNAL) < 0) _exit(1);
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < ROUNDS; i++) {
+        if (insist && i > 0 && send(qmp_socket, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) break;
         struct pollfd p = {.fd = qmp_socket, .events = POLLIN};
-        if (poll(&p, 1, LINGER_MS / 20) > 0 && recv(qmp_socket, waste, sizeof waste, MSG_DONTWAIT) == 0) break;
-        if (p.revents) poll(NULL, 0, LINGER_MS / 20);
+        if (poll(&p, 1, LINGER_MS / ROUNDS) > 0 && recv(qmp_socket, waste, sizeof waste, MSG_DONTWAIT) == 0) break;
+        if (p.revents) poll(NULL, 0, LINGER_MS / ROUNDS);
     }
     _exit(0);
 }
@@ -48,7 +51,7 @@ static int start_guard(struct pause *pause, struct chv_err *err)
         for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
         close(ends[1]);
         if (write(ends[0], "", 1) != 1) _exit(1);
-        guard_main(ends[0], qmp_fd(pause->qmp));
+        guard_main(ends[0], qmp_fd(pause->qmp), pause->insist);
     }
     int code = pause->guard < 0 ? errno : 0;
     close(ends[0]);
@@ -75,18 +78,35 @@ static void dismiss_guard(struct pause *pause, bool kept)
     while (waitpid(pause->guard, NULL, 0) < 0 && errno == EINTR) {}
 }
 
-int pause_begin(struct pause *pause, struct qmp *qmp, struct chv_err *err)
+int pause_look(struct qmp *qmp, bool *running, struct chv_err *err)
 {
     json_t *status = NULL;
-    *pause = (struct pause){.qmp = qmp, .pipe = -1};
     int r = qmp_execute(qmp, "query-status", NULL, &status, err);
-    if (r < 0) return r;
-    pause->was_stopped = !json_is_true(json_object_get(status, "running"));
+    *running = json_is_true(json_object_get(status, "running"));
     json_decref(status);
-    pause->time_ns = clock_now_ns();
-    if (pause->was_stopped) return 0;
-    r = start_guard(pause, err);
+    return r;
+}
+
+static int look(struct pause *pause, struct qmp *qmp, bool insist, struct chv_err *err)
+{
+    bool running;
+    *pause = (struct pause){.qmp = qmp, .pipe = -1, .insist = insist};
+    int r = pause_look(qmp, &running, err);
     if (r < 0) return r;
+    pause->was_stopped = !running;
+    pause->time_ns = clock_now_ns();
+    return running ? start_guard(pause, err) : 0;
+}
+
+int pause_promise(struct pause *pause, struct qmp *qmp, struct chv_err *err)
+{
+    return look(pause, qmp, true, err);
+}
+
+int pause_begin(struct pause *pause, struct qmp *qmp, struct chv_err *err)
+{
+    int r = look(pause, qmp, false, err);
+    if (r < 0 || pause->was_stopped) return r;
     pause->begin_ns = clock_monotonic_ns();
     pause->stopped = true;
     r = qmp_execute(qmp, "stop", NULL, NULL, err);
@@ -99,12 +119,22 @@ int pause_begin(struct pause *pause, struct qmp *qmp, struct chv_err *err)
     return 0;
 }
 
+static int go_on(const struct pause *pause, struct chv_err *err)
+{
+    uint64_t until_ns = clock_monotonic_ns() + INSIST_NS;
+    int r;
+    while ((r = qmp_execute(pause->qmp, "cont", NULL, NULL, err)) == -EIO && pause->insist && clock_monotonic_ns() < until_ns)
+        poll(NULL, 0, 1);
+    return r;
+}
+
 int pause_end(struct pause *pause, uint64_t *pause_ns, struct chv_err *err)
 {
     if (pause_ns) *pause_ns = 0;
+    if (!pause->stopped) dismiss_guard(pause, true);
     if (!pause->stopped) return 0;
     pause->stopped = false;
-    int r = qmp_execute(pause->qmp, "cont", NULL, NULL, err);
+    int r = go_on(pause, err);
     if (pause_ns) *pause_ns = clock_monotonic_ns() - pause->begin_ns;
     if (r < 0) {
         struct qmp *again;

@@ -22,6 +22,8 @@ struct qmp {
     int fd;
     pid_t peer;
     json_int_t last_id;
+    qmp_event_fn *on_event; /* or NULL */
+    void *on_event_context;
     struct qmp_reader reader;
 };
 
@@ -67,10 +69,30 @@ static int receive(struct qmp *qmp, uint64_t until_ns, struct qmp_message *out, 
     return r < 0 ? chv_err_prefix(err, "%s", qmp->path) : 0;
 }
 
-static int transmit(struct qmp *qmp, const char *text, size_t bytes, uint64_t until_ns, struct chv_err *err)
+/* As send(), with a file descriptor if `pass` is one. */
+static ssize_t send_some(const struct qmp *qmp, const char *text, size_t bytes, int pass)
+{
+    union {
+        char data[CMSG_SPACE(sizeof pass)];
+        struct cmsghdr align;
+    } control = {{0}};
+    struct iovec piece = {.iov_base = (void *)text, .iov_len = bytes};
+    struct msghdr m = {.msg_iov = &piece, .msg_iovlen = 1};
+    if (pass >= 0) {
+        m.msg_control = control.data;
+        m.msg_controllen = sizeof control.data;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        *c = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof pass)};
+        memcpy(CMSG_DATA(c), &pass, sizeof pass);
+    }
+    return sendmsg(qmp->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static int transmit(struct qmp *qmp, const char *text, size_t bytes, int pass, uint64_t until_ns, struct chv_err *err)
 {
     while (bytes > 0) {
-        ssize_t n = send(qmp->fd, text, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = send_some(qmp, text, bytes, pass);
+        if (n > 0) pass = -1;
         int r = n < 0 ? -errno : 0;
         if (r == -EAGAIN || r == -EINTR) {
             r = wait_for(qmp, POLLOUT, until_ns);
@@ -83,6 +105,31 @@ static int transmit(struct qmp *qmp, const char *text, size_t bytes, uint64_t un
     return 0;
 }
 
+static void pass_event(const struct qmp *qmp, const struct qmp_message *m)
+{
+    if (m->kind != QMP_EVENT || !qmp->on_event) return;
+    const json_t *time = json_object_get(m->value, "timestamp");
+    json_int_t s = json_integer_value(json_object_get(time, "seconds")), us = json_integer_value(json_object_get(time, "microseconds"));
+    bool known = s > 0 && s < INT32_MAX * (json_int_t)4 && us >= 0 && us < 1000000;
+    qmp->on_event(qmp->on_event_context, m->text, known ? (uint64_t)s * 1000000000u + (uint64_t)us * 1000u : 0, m->value);
+}
+
+void qmp_on_event(struct qmp *qmp, qmp_event_fn *fn, void *context)
+{
+    qmp->on_event = fn;
+    qmp->on_event_context = context;
+}
+
+int qmp_listen(struct qmp *qmp, uint64_t timeout_ns, struct chv_err *err)
+{
+    struct qmp_message m;
+    int r = receive(qmp, clock_monotonic_ns() + timeout_ns, &m, err);
+    if (r < 0) return r;
+    pass_event(qmp, &m);
+    qmp_message_fini(&m);
+    return 0;
+}
+
 /* The answer with this id. Events come whenever they like; answers to others' ids are nobody's. */
 static int answer(struct qmp *qmp, json_int_t id, uint64_t until_ns, json_t **result, struct chv_err *err)
 {
@@ -92,6 +139,7 @@ static int answer(struct qmp *qmp, json_int_t id, uint64_t until_ns, json_t **re
         if (r < 0) return r;
         bool ours = (m.kind == QMP_RETURN || m.kind == QMP_ERROR) && (m.id == id || (m.kind == QMP_ERROR && m.id == 0));
         if (!ours) {
+            pass_event(qmp, &m);
             qmp_message_fini(&m);
             continue;
         }
@@ -102,7 +150,7 @@ static int answer(struct qmp *qmp, json_int_t id, uint64_t until_ns, json_t **re
     }
 }
 
-int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, json_t **result, struct chv_err *err)
+static int execute(struct qmp *qmp, const char *command, json_t *arguments, int pass, json_t **result, struct chv_err *err)
 {
     uint64_t until_ns = clock_monotonic_ns() + COMMAND_NS;
     json_int_t id = ++qmp->last_id;
@@ -113,10 +161,20 @@ int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, json_t 
     if (!text) return chv_err_set(err, EINVAL, "%s: %s: a name that is not UTF-8", qmp->path, command);
     size_t n = strlen(text);
     text[n] = '\n'; /* over the terminator; sent by length */
-    int r = transmit(qmp, text, n + 1, until_ns, err);
+    int r = transmit(qmp, text, n + 1, pass, until_ns, err);
     free(text);
     if (r == 0) r = answer(qmp, id, until_ns, result, err);
     return r < 0 ? chv_err_prefix(err, "%s", command) : 0;
+}
+
+int qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, json_t **result, struct chv_err *err)
+{
+    return execute(qmp, command, arguments, -1, result, err);
+}
+
+int qmp_execute_fd(struct qmp *qmp, const char *command, json_t *arguments, int fd, struct chv_err *err)
+{
+    return execute(qmp, command, arguments, fd, NULL, err);
 }
 
 int qmp_human(struct qmp *qmp, const char *command, char **text, struct chv_err *err)

@@ -13,14 +13,14 @@
 #define CAPTURE_BYTES (256u << 10) /* of the space: 512 processors and 256 ranges fit */
 #define CAPTURE_PREFIX "capture:"
 
-enum ram_capture_mode { CAPTURE_LIVE, CAPTURE_PAUSED };
+enum ram_capture_mode { CAPTURE_LIVE, CAPTURE_PAUSED, CAPTURE_COW };
 
 struct ram_capture {
     char space[CHV_SPACE_NAME_BYTES + 1]; /* "ram" */
     enum ram_capture_mode mode;
     bool complete;       /* false: the memory at this instant is half of this capture, half of the one before */
     bool was_stopped;    /* the guest stood still already, so even a live capture shows one instant */
-    uint64_t begin_ns;   /* UTC: paused: the instant that the memory shows; live: when the first page was read */
+    uint64_t begin_ns;   /* UTC: paused, cow: the instant that the memory shows; live: when the first page was read */
     uint64_t end_ns;     /* UTC: when the last page was read; 0 while incomplete */
     uint64_t pause_ns;   /* how long the guest stood still for it */
     char qemu[48];       /* its version */
@@ -30,6 +30,8 @@ struct ram_capture {
 };
 
 const char *ram_capture_mode_name(enum ram_capture_mode mode);
+/* The inverse, or -EINVAL. */
+int ram_capture_mode_parse(const char *text);
 /* The name of the space that describes `space`; EINVAL when that has too many bytes. */
 int ram_capture_space_name(const char *space, char name[CHV_SPACE_NAME_BYTES + 1], struct chv_err *err);
 

@@ -7,11 +7,18 @@
 #include "base/hex.h"
 #include "sensor/memory/ram_capture.h"
 
-static const char *const mode_names[] = {[CAPTURE_LIVE] = "live", [CAPTURE_PAUSED] = "paused"};
+static const char *const mode_names[] = {[CAPTURE_LIVE] = "live", [CAPTURE_PAUSED] = "paused", [CAPTURE_COW] = "cow"};
 
 const char *ram_capture_mode_name(enum ram_capture_mode mode)
 {
     return mode_names[mode];
+}
+
+int ram_capture_mode_parse(const char *text)
+{
+    for (int i = 0; i < (int)(sizeof mode_names / sizeof *mode_names); i++)
+        if (strcmp(text, mode_names[i]) == 0) return i;
+    return -EINVAL;
 }
 
 /* --- writing: addresses and registers as text, since JSON's numbers end at 2^53 for many readers ------------- */
@@ -147,9 +154,9 @@ int ram_capture_from_json(const json_t *root, struct ram_capture *out, struct ch
         !get_text(root, "qemu", out->qemu, sizeof out->qemu) || !get_number(root, "begin_ns", &out->begin_ns) ||
         !get_number(root, "end_ns", &out->end_ns) || !get_number(root, "pause_ns", &out->pause_ns))
         return chv_err_set(err, EPROTO, "the description of the capture is damaged");
-    bool paused = strcmp(mode, mode_names[CAPTURE_PAUSED]) == 0;
-    if (!paused && strcmp(mode, mode_names[CAPTURE_LIVE]) != 0) return chv_err_set(err, EPROTO, "mode '%s' is not known", mode);
-    out->mode = paused ? CAPTURE_PAUSED : CAPTURE_LIVE;
+    int number = ram_capture_mode_parse(mode);
+    if (number < 0) return chv_err_set(err, EPROTO, "mode '%s' is not known", mode);
+    out->mode = (enum ram_capture_mode)number;
     out->complete = json_is_true(json_object_get(root, "complete"));
     out->was_stopped = json_is_true(json_object_get(root, "was_stopped"));
     int r = get_ranges(root, "ranges", &out->ram, err);
