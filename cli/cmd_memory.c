@@ -1,6 +1,7 @@
 /* chronovisor memory: looking into a machine's memory as it was at an instant. One sub-command a file. */
 #include <string.h>
 
+#include "cli/memory_disk.h"
 #include "cli/memory_verbs.h"
 
 extern const struct cli_command cmd_memory;
@@ -12,6 +13,8 @@ static const struct cli_option options[] = {
     CLI_OPT_IMAGE,
     {"--pid", "N", "the process: of maps; suspicious and yara look at all without it"},
     {"--name", "NAME", "the process by its name"},
+    {"--dates", NULL, "suspicious: when each finding's content was first and last seen, in memory and on disk"},
+    MEMORY_DISK_OPTIONS,
     {"--limit", "N", "yara: matches shown of one string in one process (default: 20)"},
     {"--format", "FORMAT", "export: raw, lime or elf"},
     {"-o", "FILE", "export: where to"},

@@ -1,131 +1,138 @@
 /* chronovisor memory suspicious: executable memory that no file on a disk stands for, in every process. */
 #include <stdlib.h>
+#include <string.h>
 
+#include "cli/memory_finding.h"
 #include "cli/memory_verbs.h"
+#include "cli/process_set.h"
 
-enum reason { ANONYMOUS = 1, WRITABLE = 2, MEMFD = 4, DELETED = 8 };
-static const char *const reasons[] = {"anonymous-executable", "writable-executable", "memfd-executable", "deleted-executable"};
-enum { REASONS = sizeof reasons / sizeof *reasons };
+struct suspicious {
+    const struct cli_args *args;
+    struct process_set set;
+    struct memory_disk *disk;
+    struct memory_dates *dates; /* NULL: not asked for */
+    struct not_compared others;
+    size_t findings, damaged;
+    uint64_t compared, differ, unreadable;
+};
 
 static unsigned judge(const struct linux_vma *v)
 {
     if (!(v->flags & LINUX_VM_EXEC)) return 0;
-    return (!v->file && !v->vdso ? ANONYMOUS : 0u) | (v->flags & LINUX_VM_WRITE ? WRITABLE : 0u) | (v->memfd ? MEMFD : 0u) |
-           (v->deleted && !v->memfd ? DELETED : 0u);
-}
-
-static void print_finding(const struct linux_task *t, const struct linux_vma *v, unsigned why, bool json)
-{
-    char rights[MEMORY_RIGHTS_BYTES];
-    if (json) {
-        printf("{\"pid\": %u, \"name\": ", t->pid);
-        cli_json_string(stdout, t->name);
-        printf(", \"reasons\": [");
-    } else {
-        printf("%7u ", t->pid);
-        memory_print_text(t->name);
-        printf("  %llx-%llx %s ", (unsigned long long)v->start, (unsigned long long)v->end, memory_rights(v, rights));
-        memory_print_text(memory_what(v));
-        printf("%s:", v->deleted ? " (deleted)" : "");
-    }
-    for (unsigned i = 0, said = 0; i < REASONS; i++)
-        if (why >> i & 1) printf(json ? "%s\"%s\"" : "%s %s", said++ ? "," : "", reasons[i]);
-    if (json) {
-        printf("], ");
-        memory_json_vma(v);
-        putchar('}');
-    }
-    putchar('\n');
+    return (!v->file && !v->vdso ? FINDING_ANONYMOUS : 0u) | (v->flags & LINUX_VM_WRITE ? FINDING_WRITABLE : 0u) |
+           (v->memfd ? FINDING_MEMFD : 0u) | (v->deleted && !v->memfd ? FINDING_DELETED : 0u);
 }
 
 /* Pages that the processor would run although no executable mapping covers them: the kernel's lists and its page tables
  * disagree, which an honest kernel does not do. */
-struct outside {
-    const struct linux_vma *vmas;
-    size_t count, next;
-    uint64_t first, pages;
-};
-
-static int look_outside(void *arg, const struct walk_leaf *leaf)
+static uint64_t outside_of_mappings(const struct process_image *p, uint64_t *first)
 {
-    struct outside *o = arg;
-    if (!(leaf->flags & WALK_EXEC) || !(leaf->flags & WALK_USER)) return 0;
-    while (o->next < o->count && (o->vmas[o->next].end <= leaf->va || !(o->vmas[o->next].flags & LINUX_VM_EXEC))) o->next++;
-    if (o->next < o->count && o->vmas[o->next].start < leaf->va + leaf->bytes) return 0;
-    if (o->pages == 0) o->first = leaf->va;
-    o->pages += leaf->bytes / PHYSMEM_PAGE_BYTES;
-    return 0;
+    uint64_t pages = 0;
+    size_t next = 0;
+    for (size_t i = 0; i < p->pages.count; i++) {
+        const struct page_run *run = &p->pages.list[i];
+        if (!(run->flags & WALK_EXEC) || !(run->flags & WALK_USER)) continue;
+        for (uint64_t at = run->va; at < run->va + run->bytes;) {
+            while (next < p->vma_count && (p->vmas[next].end <= at || !(p->vmas[next].flags & LINUX_VM_EXEC))) next++;
+            uint64_t covered = next < p->vma_count && p->vmas[next].start <= at ? p->vmas[next].end : at;
+            uint64_t gap_end = next < p->vma_count && p->vmas[next].start > at ? p->vmas[next].start : UINT64_MAX;
+            if (covered > at) {
+                at = covered;
+                continue;
+            }
+            uint64_t end = run->va + run->bytes < gap_end ? run->va + run->bytes : gap_end;
+            if (pages == 0) *first = at;
+            pages += (end - at) / PHYSMEM_PAGE_BYTES;
+            at = end;
+        }
+    }
+    return pages;
 }
 
-static bool print_outside(const struct memory_source *src, const struct linux_task *t, const struct linux_vma *vmas, size_t count,
-                          struct walk *w, bool json)
+static int look_at_mapping(struct suspicious *s, const struct process_image *p, const struct linux_vma *v)
 {
-    struct outside o = {.vmas = vmas, .count = count};
-    if (!linux_task_walk(src->kernel, t, w)) return false;
-    walk_each(w, 0, walk_user_last(src->roots.levels), walk_tables_max(src->mem), look_outside, &o);
-    if (o.pages == 0) return false;
-    if (json) {
-        printf("{\"pid\": %u, \"name\": ", t->pid);
-        cli_json_string(stdout, t->name);
-        printf(", \"reasons\": [\"executable-unlisted\"], \"start\": \"0x%llx\", \"pages\": %llu}\n", (unsigned long long)o.first,
-               (unsigned long long)o.pages);
-    } else {
-        printf("%7u ", t->pid);
-        memory_print_text(t->name);
-        printf("  %llu pages from %llx on that no executable mapping covers: executable-unlisted\n", (unsigned long long)o.pages,
-               (unsigned long long)o.first);
+    struct finding f = {.process = p, .vma = v, .why = judge(v)};
+    if (!(v->flags & LINUX_VM_EXEC)) return CLI_OK;
+    if (v->file) {
+        if (text_check(s->disk, s->set.src.kernel, p, v, &f.text) < 0) return cli_failf(s->args, "out of memory");
+        if (f.text.differ) f.why |= FINDING_DIFFERS;
+        if (f.text.copies && (f.text.why[0] || f.text.differ)) f.why |= FINDING_COPY;
+        s->compared += f.text.compared;
+        s->differ += f.text.differ;
+        s->unreadable += f.text.unreadable;
+        if (f.text.why[0] && !v->memfd) not_compared_add(&s->others, memory_what(v), f.text.why);
     }
-    return true;
-}
-
-static int look_at(const struct cli_args *args, const struct memory_source *src, const struct linux_task *t, struct walk *w,
-                   size_t *findings, size_t *damaged)
-{
-    struct chv_err err;
-    struct linux_vma *vmas;
-    size_t count;
-    bool broken;
-    if (linux_vmas(src->kernel, t, &vmas, &count, &broken, &err) < 0) return cli_fail(args, &err);
-    for (size_t i = 0; i < count; i++) {
-        unsigned why = judge(&vmas[i]);
-        if (why) print_finding(t, &vmas[i], why, args->json);
-        *findings += why != 0;
+    if (!f.why) return CLI_OK;
+    s->findings++;
+    if (s->dates) {
+        struct chv_err err;
+        if (finding_dates(&f, s->dates, s->set.acquired ? s->set.store : s->set.src.store, s->disk, s->set.src.kernel, &err) < 0)
+            return cli_fail(s->args, &err);
     }
-    *damaged += broken;
-    if (!broken) *findings += print_outside(src, t, vmas, count, w, args->json);
-    linux_vmas_free(vmas, count);
+    finding_print(&f, s->args->json);
+    finding_fini(&f);
     return CLI_OK;
 }
 
-static int look_at_all(const struct cli_args *args, const struct memory_source *src)
+static int look_at(struct suspicious *s, const struct process_image *p)
 {
-    bool one = cli_flag(args, "--pid") || cli_flag(args, "--name");
-    const struct linux_task *only = one ? memory_source_task(args, src) : NULL;
-    if (one && !only) return CLI_ERROR;
-    if (!src->kernel) return cli_failf(args, "%s: mappings are not known: %s", src->name, src->why.text);
-    struct walk *w = malloc(sizeof *w);
-    if (!w) return cli_failf(args, "out of memory");
-    size_t findings = 0, damaged = 0, looked = 0;
+    struct finding f = {.process = p, .why = FINDING_UNLISTED};
     int code = CLI_OK;
-    for (size_t i = 0; i < src->task_count && code == CLI_OK; i++) {
-        const struct linux_task *t = &src->tasks[i];
-        if (t->mm == 0 || (only && t != only)) continue;
-        looked++;
-        code = look_at(args, src, t, w, &findings, &damaged);
+    for (size_t i = 0; i < p->vma_count && code == CLI_OK; i++) code = look_at_mapping(s, p, &p->vmas[i]);
+    s->damaged += p->vmas_broken;
+    if (code == CLI_OK && !p->vmas_broken && (f.unlisted_pages = outside_of_mappings(p, &f.unlisted_first)) > 0) {
+        s->findings++;
+        finding_print(&f, s->args->json);
     }
-    free(w);
+    return code;
+}
+
+static int look_at_all(struct suspicious *s)
+{
+    struct process_image image;
+    int code = CLI_OK;
+    for (size_t i = 0; i < s->set.count && code == CLI_OK; i++) {
+        cli_progress("looking at processes", i, s->set.count);
+        code = process_set_get(s->args, &s->set, i, &image);
+        if (code != CLI_OK) break;
+        code = look_at(s, &image);
+        process_image_fini(&image);
+    }
+    cli_progress_end();
     if (code != CLI_OK) return code;
-    if (damaged || src->tasks_broken)
-        fprintf(stderr, "note: %s of the kernel's lists are damaged, so there may be more\n", src->tasks_broken ? "some" : "the mappings");
-    if (!args->json) printf("%zu findings in %zu processes\n", findings, looked);
-    return findings ? CLI_OK : CLI_NOTHING;
+    not_compared_print(&s->others, s->args->json);
+    if (s->damaged || s->set.lists_broken)
+        fprintf(stderr, "note: %s of the kernel's lists are damaged, so there may be more\n", s->set.lists_broken ? "some" : "the mappings");
+    if (s->unreadable) fprintf(stderr, "note: %llu executable pages could not be read\n", (unsigned long long)s->unreadable);
+    if (!s->args->json) {
+        if (s->compared)
+            printf("%llu executable pages compared with their files (%s): %llu differ\n", (unsigned long long)s->compared,
+                   memory_disk_name(s->disk), (unsigned long long)s->differ);
+        printf("%zu findings in %zu processes\n", s->findings, s->set.count);
+    }
+    return s->findings ? CLI_OK : CLI_NOTHING;
+}
+
+static int open_all(struct suspicious *s)
+{
+    struct chv_err err;
+    int code = process_set_open(s->args, "--at", &s->set);
+    struct chv_store *store = s->set.acquired ? s->set.store : s->set.src.store;
+    if (code != CLI_OK) return code;
+    code = memory_disk_open(s->args, store, s->set.src.time_ns, &s->disk);
+    if (code != CLI_OK || !cli_flag(s->args, "--dates")) return code;
+    if (!store) return cli_failf(s->args, "--dates asks a store what was seen when; an image is one instant ('import snapshot' takes it in)");
+    return memory_dates_new(store, &s->dates, &err) < 0 ? cli_fail(s->args, &err) : CLI_OK;
 }
 
 int memory_suspicious(const struct cli_args *args)
 {
-    struct memory_source src;
-    int code = memory_source_open(args, &src);
-    if (code == CLI_OK) code = look_at_all(args, &src);
-    memory_source_close(&src);
+    struct suspicious s = {.args = args};
+    int code = open_all(&s);
+    if (code == CLI_OK) code = look_at_all(&s);
+    not_compared_fini(&s.others);
+    memory_dates_free(s.dates);
+    memory_disk_close(s.disk);
+    process_set_close(&s.set);
     return code;
 }

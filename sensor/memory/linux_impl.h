@@ -13,6 +13,7 @@ struct linux_offsets {
     uint32_t mm_auxv_bytes;
     uint32_t vma_start, vma_end, vma_flags, vma_file, vma_pgoff, vma_next;
     uint32_t file_dentry, file_mnt, dentry_name, dentry_length, dentry_parent, dentry_inode, dentry_hash, inode_nlink;
+    uint32_t inode_number, inode_size, inode_sb, sb_type, sb_id, sb_uuid, fs_name; /* linux_origin.c */
     uint32_t mnt_root, mount_mnt, mount_parent, mount_mountpoint;
     uint32_t r64_pivot, r64_slot, r64_slots, a64_pivot, a64_slot, a64_slots;
     uint32_t module_list, module_name, module_base, module_size;

@@ -1,0 +1,143 @@
+#include "cli/memory_dates.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "search/search.h"
+#include "sensor/memory/ram_capture.h"
+
+enum { SIGHTINGS_MAX = 1024, CAPTURES_MAX = 65536 };
+
+/* When a space was looked at as a whole, in order: a later capture records what changed only, so that content which stands there
+ * still was seen by it too. */
+struct captures {
+    bool listed;
+    size_t count;
+    uint64_t *seq, *time_ns;
+};
+
+struct memory_dates {
+    struct chv_store *store;
+    size_t spaces;
+    struct captures *of; /* by space id */
+    struct chv_event *events;
+    size_t event_count;
+};
+
+int memory_dates_new(struct chv_store *store, struct memory_dates **out, struct chv_err *err)
+{
+    struct memory_dates *d = *out = calloc(1, sizeof *d);
+    if (!d) return chv_err_set(err, ENOMEM, "out of memory");
+    d->store = store;
+    for (size_t i = 0; i < chv_store_space_count(store); i++)
+        if (chv_store_space(store, i)->id >= d->spaces) d->spaces = chv_store_space(store, i)->id + 1u;
+    d->of = calloc(d->spaces + 1, sizeof *d->of);
+    d->events = malloc(SIGHTINGS_MAX * sizeof *d->events);
+    return d->of && d->events ? 0 : chv_err_set(err, ENOMEM, "out of memory");
+}
+
+void memory_dates_free(struct memory_dates *d)
+{
+    if (!d) return;
+    for (size_t i = 0; d->of && i < d->spaces; i++) {
+        free(d->of[i].seq);
+        free(d->of[i].time_ns);
+    }
+    free(d->of);
+    free(d->events);
+    free(d);
+}
+
+/* capture:ram is written when a capture begins and when it is complete: the second counts. map:N is written once an acquisition. */
+static bool is_complete(const struct memory_dates *d, const struct chv_space *space, uint64_t seq)
+{
+    struct ram_capture *capture;
+    if (strncmp(space->name, "proc:", 5) == 0) return true;
+    if (ram_capture_read(d->store, space->name, seq, &capture, NULL) < 0) return false;
+    bool complete = capture->complete;
+    free(capture);
+    return complete;
+}
+
+static int list_captures(struct memory_dates *d, const struct chv_space *space, struct chv_err *err)
+{
+    struct captures *c = &d->of[space->id];
+    const struct chv_space *description;
+    struct chv_event e;
+    char name[CHV_SPACE_NAME_BYTES + 16];
+    if (c->listed) return 0;
+    c->listed = true;
+    if (strncmp(space->name, "proc:", 5) == 0)
+        snprintf(name, sizeof name, "map:%s", space->name + 5);
+    else
+        snprintf(name, sizeof name, CAPTURE_PREFIX "%s", space->name);
+    if (chv_store_find_space(d->store, name, &description, NULL) < 0) return 0;
+    c->seq = malloc(CAPTURES_MAX * sizeof *c->seq);
+    c->time_ns = malloc(CAPTURES_MAX * sizeof *c->time_ns);
+    if (!c->seq || !c->time_ns) return chv_err_set(err, ENOMEM, "out of memory");
+    int r = 0;
+    for (uint64_t seq = 0; c->count < CAPTURES_MAX && (r = chv_store_next_version(d->store, description->id, 0, seq, &e, err)) == 1;) {
+        seq = e.seq;
+        if (!is_complete(d, space, seq)) continue;
+        c->seq[c->count] = seq;
+        c->time_ns[c->count++] = e.time_ns;
+    }
+    return r < 0 ? r : 0;
+}
+
+static int keep(void *arg, const struct chv_event *e)
+{
+    struct memory_dates *d = arg;
+    if (d->event_count < SIGHTINGS_MAX) d->events[d->event_count++] = *e;
+    return 0;
+}
+
+/* One sighting, which stood until `end` (seq UINT64_MAX: to this day). */
+static void in_memory(const struct memory_dates *d, const struct chv_event *e, uint64_t end_seq, struct content_dates *out)
+{
+    const struct captures *c = &d->of[e->space];
+    uint64_t last_ns = e->time_ns;
+    bool still = end_seq == UINT64_MAX;
+    size_t i = c->count;
+    while (i > 0 && c->seq[i - 1] >= end_seq) i--;
+    if (i > 0 && c->seq[i - 1] > e->seq) last_ns = c->time_ns[i - 1];
+    if (out->first_ns == 0 || e->time_ns < out->first_ns) out->first_ns = e->time_ns;
+    if (last_ns > out->last_ns) out->last_ns = last_ns;
+    out->still |= still;
+}
+
+static void on_disk(const struct chv_space *space, const struct chv_event *e, uint64_t end_ns, struct content_dates *out)
+{
+    if (!out->disk || e->time_ns < out->disk_first_ns) {
+        out->disk = space->name;
+        out->disk_first_ns = e->time_ns;
+        out->disk_before = e->op == CHV_OP_BASELINE;
+    }
+    if (end_ns > out->disk_until_ns) out->disk_until_ns = end_ns;
+}
+
+int memory_dates_of(struct memory_dates *d, const uint8_t *block, const uint8_t hash[CHV_HASH_BYTES], struct content_dates *out, struct chv_err *err)
+{
+    uint32_t bytes = chv_store_block_bytes(d->store);
+    *out = (struct content_dates){0};
+    if (block_kind(block, bytes) != BLOCK_PROBATIVE) return 0;
+    d->event_count = 0;
+    int64_t n = chv_store_sightings(d->store, hash, SIGHTINGS_MAX, keep, d, err);
+    if (n < 0) return (int)n;
+    out->capped = n == SIGHTINGS_MAX;
+    for (size_t i = 0; i < d->event_count; i++) {
+        const struct chv_event *e = &d->events[i];
+        const struct chv_space *space = chv_store_space_by_id(d->store, e->space);
+        struct chv_event next;
+        if (!space || e->space >= d->spaces) continue;
+        int r = list_captures(d, space, err);
+        if (r == 0) r = chv_store_next_version(d->store, e->space, chv_event_lba(e) / (bytes / CHV_SECTOR_BYTES), e->seq, &next, err);
+        if (r < 0) return r;
+        if (strncmp(space->name, "disk:", 5) == 0)
+            on_disk(space, e, r ? next.time_ns : UINT64_MAX, out);
+        else
+            in_memory(d, e, r ? next.seq : UINT64_MAX, out);
+    }
+    return 1;
+}
