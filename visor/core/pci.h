@@ -1,0 +1,29 @@
+/* PCI configuration space by mechanism 1 (ports CF8h/CFCh), as the hypervisor uses it, and as the guest sees it. */
+#ifndef VISOR_CORE_PCI_H
+#define VISOR_CORE_PCI_H
+
+#include "visor/core/lib.h"
+
+/* bus << 8 | device << 3 | function */
+typedef uint16_t pci_bdf;
+
+#define PCI_CLASS_NVME 0x010802
+#define PCI_CLASS_AHCI 0x010601
+#define PCI_CLASS_ETHERNET 0x020000
+
+/* reg is a multiple of 4 below 256. */
+uint32_t pci_read(pci_bdf bdf, unsigned reg);
+void pci_write(pci_bdf bdf, unsigned reg, uint32_t value);
+
+/* The index-th function (from 0) whose class, subclass and interface are class_code; false if there is none. */
+bool pci_find(uint32_t class_code, unsigned index, pci_bdf *bdf);
+
+/* The address of a memory BAR (0..5; a 64-bit one takes two), *bytes its size, which is found by writing it: at boot only, while the
+ * device is not in use. 0 if it is not a memory BAR. */
+uint64_t pci_bar(pci_bdf bdf, unsigned bar, uint64_t *bytes);
+
+/* The function is the hypervisor's from now on: to the guest it does not exist. False when the table is full. */
+bool pci_hide(pci_bdf bdf);
+bool pci_is_hidden(pci_bdf bdf);
+
+#endif
