@@ -1,12 +1,12 @@
 # The throwaway guest, for ./demo and the e2e tests: source this file.
 #
-#   guest_build DIR                        compile and pack what does not change (once; DIR is kept)
+#   guest_build DIR [--other]              compile and pack what does not change (once; DIR is kept); --other: Debian's second kernel
 #   guest_start DIR TASK QEMU-ARGUMENT...  boot it with the shell script TASK; console in DIR/console
 #   guest_until mark NAME                  wait until the guest gets to `mark NAME`, where it waits for ...
 #   guest_go                               ... this
 #   guest_wait                             until it has powered off
 #
-# $GUEST_FILES are files that the guest finds in /files. The guest has no network. Needs no KVM. SOURCE is the project's root.
+# GUEST_KASLR= (empty) lets the kernel choose its own place. $GUEST_FILES are files that the guest finds in /files. The guest has no network. Needs no KVM. SOURCE is the project's root.
 
 GUEST_FILES=()                      # files that the next guest finds in /files
 GUEST_SECONDS=${GUEST_SECONDS:-180} # how long to wait for a guest that is stuck
@@ -15,7 +15,7 @@ GUEST_CFLAGS=(-std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Wconversion -Wshadow -
 guest_build() {
   local dir=$1 kernel root
   mkdir -p "$dir"
-  kernel=$("$SOURCE/tests/guest/kernel") || return 1
+  kernel=$("$SOURCE/tests/guest/kernel" "${@:2}") || return 1
   ln -sfn "$kernel/vmlinux" "$dir/vmlinux"
   root=$dir/root
   rm -rf "$root"
@@ -48,10 +48,10 @@ guest_start() {
   rm -rf "$dir/extra" "$dir/in"
   mkfifo "$dir/in"
   : >"$dir/console"
-  # -cpu max: what TCG can do. nic none: no network. -no-reboot: a panic ends it.
+  # -cpu max: what TCG can do, five-level page tables as well. nic none: no network. -no-reboot: a panic ends it.
   qemu-system-x86_64 -M q35 -accel tcg -cpu max -smp 1 -m "${GUEST_MEMORY:-256M}" -nodefaults -display none \
     -no-reboot -nic none -serial stdio -kernel "$dir/vmlinux" -initrd "$dir/initramfs" \
-    -append "nokaslr quiet panic=-1 console=ttyS0 chronovisor.guest=$token" "$@" \
+    -append "${GUEST_KASLR-nokaslr} quiet panic=-1 console=ttyS0 chronovisor.guest=$token" "$@" \
     <"$dir/in" >"$dir/console" 2>"$dir/qemu.err" &
   GUEST_PID=$!
   exec {GUEST_IN}>"$dir/in"
