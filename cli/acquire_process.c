@@ -4,24 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/memory_source.h"
 #include "sensor/memory/process_core.h"
 #include "sensor/memory/process_record.h"
 
-/* What is to be acquired. */
-struct job {
-    const struct cli_args *args;
-    struct memory_source src;
-    const struct linux_task *task; /* NULL: only an address space */
-    uint64_t cr3;
-    struct linux_vma *vmas;
-    size_t vma_count;
-    bool vmas_broken;
-    struct pages pages;
-    char command[LINUX_COMMAND_BYTES + 1];
-};
-
-static int choose_root(struct job *j, const char *text)
+static int choose_root(struct process_job *j, const char *text)
 {
     char *end;
     errno = 0;
@@ -37,7 +23,7 @@ static int choose_root(struct job *j, const char *text)
     return CLI_OK;
 }
 
-static int choose(struct job *j)
+static int choose(struct process_job *j)
 {
     struct chv_err err;
     const char *cr3 = cli_value(j->args, "--cr3");
@@ -53,13 +39,14 @@ static int choose(struct job *j)
             return cli_failf(j->args, "process %u is a thread of the kernel and has no memory of its own", j->task->pid);
         j->cr3 = j->task->cr3;
     }
+    j->levels = j->src.roots.levels;
     if (!j->task) return CLI_OK;
     memory_join(j->command, linux_command(j->src.kernel, j->task, j->command, LINUX_COMMAND_BYTES));
     if (linux_vmas(j->src.kernel, j->task, &j->vmas, &j->vma_count, &j->vmas_broken, &err) < 0) return cli_fail(j->args, &err);
     return CLI_OK;
 }
 
-static int collect(struct job *j, struct walk *w)
+static int collect(struct process_job *j, struct walk *w)
 {
     struct chv_err err;
     for (size_t i = 0; i < j->src.roots.count; i++)
@@ -73,55 +60,83 @@ static int collect(struct job *j, struct walk *w)
     return CLI_OK;
 }
 
-static void print_result(const struct job *j, const char *space, const struct process_record_result *r)
+static void print_json(const struct process_job *j, const char *space, const struct process_record_result *r, uint64_t pause_ns)
 {
-    const char *name = j->task ? j->task->name : "";
-    if (j->args->json) {
-        printf("{\"space\": ");
-        cli_json_string(stdout, space);
-        printf(", \"name\": ");
-        cli_json_string(stdout, name);
-        printf(", \"cr3\": \"0x%llx\", \"pages\": %llu, \"new_blocks\": %llu, \"gone_pages\": %llu, \"unreadable_pages\": %llu, "
-               "\"seq\": %llu}\n", (unsigned long long)j->cr3, (unsigned long long)r->pages, (unsigned long long)r->store.new_blocks,
-               (unsigned long long)r->gone_pages, (unsigned long long)r->unreadable_pages, (unsigned long long)r->store.last_seq);
-        return;
-    }
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {
+        {"pages", r->pages}, {"new_blocks", r->store.new_blocks}, {"gone_pages", r->gone_pages}, {"unreadable_pages", r->unreadable_pages},
+        {"pause_ns", pause_ns}, {"seq", r->store.last_seq},
+    }, inside[] = {
+        {"moved_pages", j->moved.bytes / PHYSMEM_PAGE_BYTES}, {"swapped_pages", j->inside.swapped_pages},
+        {"unseen_pages", j->inside.unseen_pages}, {"refused_pages", j->inside.refused_pages},
+    };
+    printf("{\"space\": ");
+    cli_json_string(stdout, space);
+    printf(", \"name\": ");
+    cli_json_string(stdout, j->task ? j->task->name : "");
+    printf(", \"road\": \"%s\"", j->helper ? "helper" : "agentless");
+    if (j->cr3) printf(", \"cr3\": \"0x%llx\"", (unsigned long long)j->cr3);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) printf(", \"%s\": %llu", numbers[i].name, (unsigned long long)numbers[i].value);
+    for (size_t i = 0; j->helper && i < sizeof inside / sizeof *inside; i++)
+        printf(", \"%s\": %llu", inside[i].name, (unsigned long long)inside[i].value);
+    if (j->helper) printf(", \"held\": %s, \"torn\": %s", j->inside.held ? "true" : "false", j->inside.torn ? "true" : "false");
+    printf("}\n");
+}
+
+static void print_result(const struct process_job *j, const char *space, const struct process_record_result *r, uint64_t pause_ns)
+{
     printf("%s (", space);
-    memory_print_text(name);
+    memory_print_text(j->task ? j->task->name : "");
     printf("): %llu pages, %llu new blocks, %llu pages gone", (unsigned long long)r->pages, (unsigned long long)r->store.new_blocks,
            (unsigned long long)r->gone_pages);
     if (r->unreadable_pages) printf(", %llu not readable", (unsigned long long)r->unreadable_pages);
+    if (j->inside.swapped_pages) printf(", %llu swapped out", (unsigned long long)j->inside.swapped_pages);
+    if (j->moved.bytes) printf(", %llu moved while they were read", (unsigned long long)(j->moved.bytes / PHYSMEM_PAGE_BYTES));
+    if (pause_ns) printf(", the guest stood still for %.0f ms", (double)pause_ns / 1e6);
     printf(", seq:%llu\n", (unsigned long long)r->store.last_seq);
 }
 
-static int record(struct job *j)
+/* The pages are read: what they were, in words. */
+static int describe(void *arg, const struct process_record_result *sofar, char **text, size_t *bytes, struct chv_err *err)
+{
+    struct process_job *j = arg;
+    (void)sofar;
+    int r = j->helper ? acquire_helper_again(j, err) : 0;
+    struct process_map map = {.task = j->task, .command = j->command, .source = j->src.name, .cr3 = j->cr3, .time_ns = j->src.time_ns,
+                              .vmas = j->vmas, .vma_count = j->vma_count, .pages = &j->pages, .helper = j->helper ? &j->inside : NULL,
+                              .moved = j->moved.list, .moved_count = j->moved.count};
+    return r < 0 ? r : process_map_text(&map, text, bytes, err);
+}
+
+static int record(struct process_job *j)
 {
     struct chv_err err;
     char space[CHV_SPACE_NAME_BYTES + 1], map_space[CHV_SPACE_NAME_BYTES + 1], id[24];
-    char *text;
+    uint64_t pause_ns = 0;
     struct process_record_result result;
     snprintf(id, sizeof id, j->task ? "%llu" : "%llx", j->task ? (unsigned long long)j->task->pid : (unsigned long long)j->cr3);
     snprintf(space, sizeof space, "proc:%s%s", j->task ? "" : "cr3-", id);
     snprintf(map_space, sizeof map_space, "map:%s%s", j->task ? "" : "cr3-", id);
     struct process_record p = {
         .options = {.store_dir = cli_store_dir(j->args), .space = space, .signing_key = cli_value(j->args, "--sign"), .progress = cli_progress},
-        .map_space = map_space, .mem = j->src.mem, .pages = &j->pages, .levels = j->src.roots.levels, .time_ns = j->src.time_ns,
+        .map_space = map_space, .mem = j->src.mem, .pages = &j->pages, .levels = j->levels, .describe = describe, .arg = j,
+        .time_ns = j->src.live.qmp && !j->src.live.paused ? 0 : j->src.time_ns, /* of a guest that runs each page is of its own time */
     };
     if (!p.options.store_dir) return CLI_ERROR;
-    if (process_map_text(j->task, j->command, j->cr3, j->src.name, j->src.time_ns, j->vmas, j->vma_count, &j->pages, &text, &p.map_bytes,
-                         &err) < 0)
-        return cli_fail(j->args, &err);
-    p.map = text;
     int r = process_record_run(&p, &result, &err);
-    free(text);
     cli_progress_end();
     if (r < 0) return cli_fail(j->args, &err);
-    int code = cli_custody(j->args, "acquired process", "%s from %s, seq:%llu", space, j->src.name, (unsigned long long)result.store.last_seq);
-    if (code == CLI_OK) print_result(j, space, &result);
+    int code = memory_live_resume(j->args, &j->src.live, &pause_ns);
+    if (code == CLI_OK)
+        code = cli_custody(j->args, "acquired process", "%s from %s%s, seq:%llu", space, j->src.name, j->helper ? " with a helper" : "",
+                           (unsigned long long)result.store.last_seq);
+    if (code == CLI_OK) (j->args->json ? print_json : print_result)(j, space, &result, pause_ns);
     return code;
 }
 
-static int write_core(struct job *j, const char *path)
+static int write_core(struct process_job *j, const char *path)
 {
     struct chv_err err;
     struct process_core core = {.mem = j->src.mem, .kernel = j->src.kernel, .task = j->task, .command = j->command, .vmas = j->vmas,
@@ -143,24 +158,37 @@ static int write_core(struct job *j, const char *path)
     return CLI_OK;
 }
 
+/* Found from outside: the kernel says which, its page tables where. */
+static int begin_agentless(struct process_job *j)
+{
+    struct walk *w = calloc(1, sizeof *w);
+    int code = w ? memory_source_open(j->args, &j->src) : cli_failf(j->args, "out of memory");
+    if (code == CLI_OK) code = choose(j);
+    if (code == CLI_OK) code = collect(j, w);
+    if (code == CLI_OK && j->vmas_broken) fprintf(stderr, "note: the kernel's tree of mappings is damaged; all pages are taken anyway\n");
+    free(w);
+    return code;
+}
+
 int acquire_process(const struct cli_args *args)
 {
-    const char *path = cli_value(args, "-o");
-    struct job *j = calloc(1, sizeof *j);
-    struct walk *w = calloc(1, sizeof *w);
-    int code = j && w ? CLI_OK : cli_failf(args, "out of memory");
-    if (code == CLI_OK) {
-        j->args = args;
-        code = memory_source_open(args, &j->src);
-        if (code == CLI_OK) code = choose(j);
-        if (code == CLI_OK) code = collect(j, w);
-        if (code == CLI_OK && j->vmas_broken) fprintf(stderr, "note: the kernel's tree of mappings is damaged; all pages are taken anyway\n");
-        if (code == CLI_OK) code = path ? write_core(j, path) : record(j);
-        pages_free(&j->pages);
-        linux_vmas_free(j->vmas, j->vma_count);
-        memory_source_close(&j->src);
+    const char *path = cli_value(args, "-o"), *sock = cli_value(args, "--helper");
+    struct process_job *j = calloc(1, sizeof *j);
+    if (!j) return cli_failf(args, "out of memory");
+    j->args = args;
+    int code;
+    if (sock) {
+        code = memory_source_open_only(args, "--at", &j->src);
+        if (code == CLI_OK) code = acquire_helper_begin(j, sock);
+    } else {
+        code = cli_flag(args, "--freeze") ? cli_failf(args, "--freeze is done by a helper: --helper SOCK") : begin_agentless(j);
     }
-    free(w);
+    if (code == CLI_OK) code = path ? write_core(j, path) : record(j);
+    acquire_helper_end(j);
+    pages_free(&j->pages);
+    pages_free(&j->moved);
+    linux_vmas_free(j->vmas, j->vma_count);
+    memory_source_close(&j->src);
     free(j);
     return code;
 }

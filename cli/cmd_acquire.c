@@ -16,6 +16,8 @@ static const struct cli_option options[] = {
     {"--pid", "N", "process: which one. ram: QEMU's, when another program made the socket"},
     {"--name", "NAME", "process: which one, by its name"},
     {"--cr3", "ADDRESS", "process: which address space, by its top-level page table (hexadecimal)"},
+    {"--helper", "SOCK", "process: the socket of the helper's port in the guest: it says where the pages are (with --qmp)"},
+    {"--freeze", NULL, "process: the helper holds the process still meanwhile"},
     CLI_OPT_AT,
     {"--image", "FILE", "process: take it out of a file of physical memory, not out of the store's space"},
     {"-o", "FILE.core", "process: write an ELF core file; nothing is recorded"},

@@ -55,6 +55,32 @@ static int open_space(const struct cli_args *args, const char *at_option, struct
     return CLI_OK;
 }
 
+/* A list that is followed while the guest changes it may lead anywhere; a guest that stands still costs it that time. */
+static int open_live(const struct cli_args *args, const char *sock, struct memory_source *s)
+{
+    const char *mode = cli_value(args, "--mode");
+    bool paused = mode && strcmp(mode, "paused") == 0;
+    if (mode && !paused && strcmp(mode, "live") != 0) return cli_failf(args, "--mode '%.40s': live or paused", mode);
+    int code = memory_live_open(args, sock, &s->live, &s->mem);
+    if (code == CLI_OK && paused) code = memory_live_pause(args, &s->live);
+    s->time_ns = code == CLI_OK && paused ? s->live.pause.time_ns : clock_now_ns();
+    snprintf(s->name, sizeof s->name, "%.200s, %s", sock, paused ? "paused" : "live");
+    return code;
+}
+
+int memory_source_open_only(const struct cli_args *args, const char *at_option, struct memory_source *out)
+{
+    *out = (struct memory_source){0};
+    const char *image = cli_value(args, "--image"), *qmp = cli_value(args, "--qmp");
+    bool acquires = strcmp(args->command->name, "acquire") == 0; /* there, the store is where it goes */
+    if ((image && qmp) || ((image || qmp) && cli_value(args, "--store") && !acquires))
+        return cli_failf(args, "--image, --qmp, --store: one of them");
+    if (qmp && (cli_value(args, at_option) || cli_value(args, "--space")))
+        return cli_failf(args, "--qmp is what the guest holds now: --at and --space go with --store");
+    if (!qmp && cli_value(args, "--mode")) return cli_failf(args, "--mode goes with --qmp, a guest that runs");
+    return image ? open_image(args, image, out) : qmp ? open_live(args, qmp, out) : open_space(args, at_option, out);
+}
+
 int memory_source_open(const struct cli_args *args, struct memory_source *out)
 {
     return memory_source_open_at(args, "--at", out);
@@ -63,11 +89,7 @@ int memory_source_open(const struct cli_args *args, struct memory_source *out)
 int memory_source_open_at(const struct cli_args *args, const char *at_option, struct memory_source *out)
 {
     struct chv_err err;
-    *out = (struct memory_source){0};
-    const char *image = cli_value(args, "--image");
-    if (image && cli_value(args, "--store") && !strstr(args->command->name, "acquire"))
-        return cli_failf(args, "--image or --store, not both");
-    int code = image ? open_image(args, image, out) : open_space(args, at_option, out);
+    int code = memory_source_open_only(args, at_option, out);
     if (code != CLI_OK) return code;
     int r = roots_find(out->mem, progress, NULL, &out->roots, &err);
     cli_progress_end();
@@ -91,6 +113,7 @@ void memory_source_close(struct memory_source *src)
     physmem_close(src->mem);
     chv_view_close(src->view);
     chv_store_close(src->store);
+    memory_live_close(&src->live);
     *src = (struct memory_source){0};
 }
 

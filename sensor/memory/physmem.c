@@ -15,7 +15,7 @@ enum { PAGE = PHYSMEM_PAGE_BYTES };
 #define ADDRESS_END (UINT64_C(1) << 52) /* x86-64 has 52 physical address bits */
 
 struct physmem {
-    int fd;                /* -1: a view */
+    int fd;                /* of an image; -1: none of our own */
     struct chv_view *view; /* borrowed */
     size_t count;
     uint64_t bytes;
@@ -36,7 +36,7 @@ static bool add_range(struct physmem *m, uint64_t base, uint64_t bytes, uint64_t
     if (at < m->count && base + bytes > m->ranges[at].base) return true;
     if (m->count == PHYSMEM_RANGES_MAX) return false;
     memmove(&m->ranges[at + 1], &m->ranges[at], (m->count - at) * sizeof *m->ranges);
-    m->ranges[at] = (struct physmem_range){base, bytes, offset};
+    m->ranges[at] = (struct physmem_range){base, bytes, offset, m->fd};
     m->count++;
     m->bytes += bytes;
     return true;
@@ -140,6 +140,26 @@ int physmem_open_view(struct chv_view *view, struct physmem **out, struct chv_er
     return 0;
 }
 
+int physmem_open_ranges(const struct physmem_range *ranges, size_t count, struct physmem **out, struct chv_err *err)
+{
+    struct physmem *m = calloc(1, sizeof *m);
+    if (!m) return chv_err_set(err, ENOMEM, "out of memory");
+    m->fd = -1;
+    for (size_t i = 0; i < count; i++) {
+        if (!add_range(m, ranges[i].base, ranges[i].bytes, ranges[i].offset, UINT64_MAX)) {
+            free(m);
+            return chv_err_set(err, E2BIG, "more than %u ranges of memory", PHYSMEM_RANGES_MAX);
+        }
+        if (m->count > 0) m->ranges[m->count - 1].fd = ranges[i].fd;
+    }
+    if (m->count == 0) {
+        free(m);
+        return chv_err_set(err, ENODATA, "the guest has no page of memory");
+    }
+    *out = m;
+    return 0;
+}
+
 void physmem_close(struct physmem *mem)
 {
     if (!mem) return;
@@ -176,6 +196,18 @@ static const struct physmem_range *find_range(const struct physmem *m, uint64_t 
     return low < m->count && address >= m->ranges[low].base ? &m->ranges[low] : NULL;
 }
 
+bool physmem_is_ram(const struct physmem *mem, uint64_t address, uint64_t bytes)
+{
+    while (bytes > 0) {
+        const struct physmem_range *range = find_range(mem, address);
+        if (!range) return false;
+        uint64_t left = range->bytes - (address - range->base), n = left < bytes ? left : bytes;
+        address += n;
+        bytes -= n;
+    }
+    return true;
+}
+
 int physmem_read(struct physmem *mem, uint64_t address, void *buf, size_t bytes)
 {
     for (uint8_t *p = buf; bytes > 0;) {
@@ -184,7 +216,7 @@ int physmem_read(struct physmem *mem, uint64_t address, void *buf, size_t bytes)
         uint64_t inside = address - range->base, left = range->bytes - inside;
         size_t n = left < bytes ? (size_t)left : bytes;
         int r = mem->view ? chv_view_pread(mem->view, p, n, range->offset + inside, NULL)
-                          : io_pread_full(mem->fd, p, n, range->offset + inside);
+                          : io_pread_full(range->fd, p, n, range->offset + inside);
         if (r < 0) return -EIO;
         p += n;
         address += n;

@@ -37,7 +37,7 @@ static bool read_head(const json_t *o, struct process_image *p)
 {
     uint64_t pid;
     const char *name = json_string_value(json_object_get(o, "name"));
-    if (!address(o, "cr3", &p->cr3)) return false;
+    if (json_object_get(o, "cr3") && !address(o, "cr3", &p->cr3)) return false; /* a helper does not know it */
     if (!json_object_get(o, "pid")) return true; /* an address space without a name */
     if (!number(o, "pid", UINT32_MAX, &pid) || !name) return false;
     p->pid = (uint32_t)pid;
@@ -89,14 +89,15 @@ static int read_run(struct reader *r, const json_t *o)
     uint64_t count;
     const char *flags = json_string_value(json_object_get(o, "flags"));
     const struct page_run *last = pages->count ? &pages->list[pages->count - 1] : NULL;
-    if (!flags || strlen(flags) != 6 || !address(o, "start", &run.va) || !number(o, "pages", ADDRESS_END / PHYSMEM_PAGE_BYTES, &count) ||
+    if (!flags || strlen(flags) < 6 || strlen(flags) > 7 || !address(o, "start", &run.va) || !number(o, "pages", ADDRESS_END / PHYSMEM_PAGE_BYTES, &count) ||
         count == 0 || run.va % PHYSMEM_PAGE_BYTES || run.va >= ADDRESS_END || count > (ADDRESS_END - run.va) / PHYSMEM_PAGE_BYTES ||
         (last && run.va < last->va + last->bytes))
         return -EPROTO;
     run.bytes = count * PHYSMEM_PAGE_BYTES;
     run.pa = run.va;
     run.flags = (flags[1] == 'w' ? WALK_WRITE : 0u) | (flags[2] == 'x' ? WALK_EXEC : 0u) | (flags[3] == 'u' ? WALK_USER : 0u) |
-                (flags[4] == 'a' ? WALK_ACCESSED : 0u) | (flags[5] == 'd' ? WALK_DIRTY : 0u);
+                (flags[4] == 'a' ? WALK_ACCESSED : 0u) | (flags[5] == 'd' ? WALK_DIRTY : 0u) |
+                (flags[6] == 'f' ? PAGE_FILE : flags[6] == 'n' ? PAGE_ANONYMOUS : 0u);
     if (pages->count == r->page_room) {
         size_t room = r->page_room ? r->page_room * 2 : 256;
         struct page_run *grown = realloc(pages->list, room * sizeof *grown);
@@ -122,6 +123,8 @@ static int read_line(struct reader *r, const char *line, size_t bytes, bool firs
             code = read_mapping(r, o);
         else if (strcmp(kind, "pages") == 0)
             code = read_run(r, o);
+        else if (strcmp(kind, "swapped") == 0 || strcmp(kind, "unseen") == 0 || strcmp(kind, "moved") == 0)
+            code = 0; /* what a helper says about pages that are not there, or may be another's */
     }
     json_decref(o);
     return code;

@@ -112,12 +112,17 @@ static int trim_gone(struct run *r, struct chv_err *err)
 static int record_map(struct run *r, struct chv_err *err)
 {
     const struct process_record *p = r->p;
-    size_t block = r->target.block_bytes, bytes = (p->map_bytes + block - 1) / block * block;
+    char *text;
+    size_t block = r->target.block_bytes, bytes, text_bytes;
+    int code = p->describe(p->arg, r->result, &text, &text_bytes, err);
+    if (code < 0) return code;
+    bytes = (text_bytes + block - 1) / block * block;
     uint8_t *padded = calloc(1, bytes);
+    if (padded) memcpy(padded, text, text_bytes);
+    free(text);
     if (!padded) return chv_err_set(err, ENOMEM, "out of memory");
-    memcpy(padded, p->map, p->map_bytes);
     uint16_t id;
-    int code = chv_recorder_space(r->target.rec, p->map_space, bytes, CHV_REST_ZERO, NULL, &id, err);
+    code = chv_recorder_space(r->target.rec, p->map_space, bytes, CHV_REST_ZERO, NULL, &id, err);
     uint16_t process = r->target.space;
     r->target.space = id;
     for (size_t at = 0; at < bytes && code >= 0; at += (size_t)CHUNK_PAGES * PAGE) {

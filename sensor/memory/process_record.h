@@ -9,8 +9,11 @@
 #define CHV_SENSOR_MEMORY_PROCESS_RECORD_H
 
 #include "sensor/import/target.h"
+#include "sensor/memory/helper_message.h"
 #include "sensor/memory/linux.h"
 #include "sensor/memory/pages.h"
+
+struct process_record_result;
 
 struct process_record {
     struct import_options options; /* .space is proc:NAME */
@@ -18,9 +21,10 @@ struct process_record {
     struct physmem *mem;
     const struct pages *pages;
     unsigned levels;
-    uint64_t time_ns;     /* when the memory was so; used as the events' time if the log is not later already */
-    const char *map;      /* the text of map:NAME */
-    size_t map_bytes;
+    uint64_t time_ns;     /* when the memory was so; used as the events' time if the log is not later already. 0: each event its own */
+    /* Called when all pages are recorded: the text of map:NAME, malloc'd. 0 or -errno with err filled. */
+    int (*describe)(void *arg, const struct process_record_result *sofar, char **text, size_t *bytes, struct chv_err *err);
+    void *arg;
 };
 
 struct process_record_result {
@@ -31,9 +35,20 @@ struct process_record_result {
 /* The store is made when it is not there. ENOLCK-like errors are the recorder's. */
 int process_record_run(const struct process_record *p, struct process_record_result *out, struct chv_err *err);
 
-/* The text of map:NAME, malloc'd. `task` and vmas may be NULL: an address space without a name. `source` says what was read. */
-int process_map_text(const struct linux_task *task, const char *command, uint64_t cr3, const char *source, uint64_t time_ns,
-                     const struct linux_vma *vmas, size_t vma_count, const struct pages *pages, char **text, size_t *bytes,
-                     struct chv_err *err);
+/* What map:NAME says. */
+struct process_map {
+    const struct linux_task *task;    /* NULL: an address space without a name */
+    const char *command, *source;     /* source: what was read */
+    uint64_t cr3, time_ns;
+    const struct linux_vma *vmas;
+    size_t vma_count;
+    const struct pages *pages;
+    const struct helper_pages *helper; /* NULL: found from outside */
+    const struct page_run *moved;      /* pages that were elsewhere when they had been read: their content may be another's */
+    size_t moved_count;
+};
+
+/* Its text, malloc'd. ENOMEM. */
+int process_map_text(const struct process_map *map, char **text, size_t *bytes, struct chv_err *err);
 
 #endif

@@ -26,19 +26,22 @@ static enum chv_state state_of(struct chv_store *store, uint64_t va, uint8_t *pa
     return state;
 }
 
+static int describe(void *arg, const struct process_record_result *sofar, char **text, size_t *bytes, struct chv_err *err)
+{
+    struct process_map map = {.command = "", .source = "a test", .cr3 = 0x1000, .time_ns = 1000000000u, .pages = arg};
+    CHECK(sofar->pages > 0);
+    return process_map_text(&map, text, bytes, err);
+}
+
 static void acquire(const char *store, struct physmem *mem, struct page_run *list, size_t count, uint32_t block,
                     struct process_record_result *result)
 {
     struct chv_err err;
     struct pages pages = {.list = list, .count = count};
-    char *text;
     for (size_t i = 0; i < count; i++) pages.bytes += list[i].bytes;
     struct process_record p = {.options = {.store_dir = store, .space = "proc:7", .block_bytes = block}, .map_space = "map:7",
-                               .mem = mem, .pages = &pages, .levels = 4, .time_ns = 1000000000u};
-    CHECK_OK(process_map_text(NULL, "", 0x1000, "a test", p.time_ns, NULL, 0, &pages, &text, &p.map_bytes, &err), err);
-    p.map = text;
+                               .mem = mem, .pages = &pages, .levels = 4, .time_ns = 1000000000u, .describe = describe, .arg = &pages};
     CHECK_OK(process_record_run(&p, result, &err), err);
-    free(text);
 }
 
 static void twice(const char *dir, uint32_t block)

@@ -3,6 +3,7 @@
  *   resident pattern NAME   fills pages with bytes that depend on NAME, prints their address, and sleeps
  *   resident memfd          copies itself into a memfd, runs that copy (resident asleep), which exists in memory only
  *   resident anonymous      makes an anonymous mapping that is writable and executable, and sleeps
+ *   resident paged NAME     like pattern, and gives the first 100 pages to the swap device
  *   resident asleep         sleeps
  *
  * Lines that begin with "@@" are for the host.
@@ -55,6 +56,7 @@ int main(int argc, char **argv)
     uint8_t *p = mmap(NULL, (size_t)PAGES * PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return 1;
     fill(p, argc > 2 ? argv[2] : argv[1]);
+    if (strcmp(argv[1], "paged") == 0 && madvise(p, (size_t)100 * PAGE, MADV_PAGEOUT) < 0) perror("MADV_PAGEOUT");
     printf("@@ memory %s %d 0x%llx %d\n", argv[1], (int)getpid(), (unsigned long long)(uintptr_t)p, PAGES * PAGE);
     sleep_for_ever();
 }
