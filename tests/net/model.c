@@ -1,0 +1,127 @@
+/* Every record arrives once, in order and unchanged, whatever the network does and however often the collector dies; what a
+ * full ring lost is said. */
+#include "abi/event.h"
+#include "tests/net/network.h"
+
+#define BLOCKS 64u
+
+struct world {
+    uint64_t sent;                  /* records taken in by the sender */
+    uint64_t gaps;                  /* records that it refused */
+    uint64_t told;                  /* events that gap records spoke of */
+    bool hole[BLOCKS];              /* lost and not told yet */
+    uint8_t disk[BLOCKS][4096];     /* as the sensor saw it written */
+    uint8_t copy[BLOCKS][4096];     /* as the collector heard it */
+    bool unknown[BLOCKS];           /* to the collector */
+    struct chv_wire_record at_durable;
+};
+
+/* Content that its number determines. */
+static void fill(uint8_t *content, size_t n, uint64_t number)
+{
+    uint64_t x = number * 0x9e3779b97f4a7c15u + 1;
+    for (size_t i = 0; i + 8 <= n; i += 8) {
+        uint64_t v = unit_random(&x);
+        memcpy(content + i, &v, 8);
+    }
+}
+
+static void check(struct network *net, const struct chv_wire_record *r, const void *content)
+{
+    struct world *w = net->arg;
+    uint64_t block = chv_wire_lba(r) / 8;
+    if (r->op == CHV_OP_GAP) {
+        struct chv_gap_detail detail;
+        memcpy(&detail, content, sizeof detail);
+        CHECK(detail.reason == CHV_GAP_QUEUE_FULL && r->sectors % 8 == 0 && r->sectors > 0);
+        w->told += detail.events;
+        for (uint64_t b = block; b < block + r->sectors / 8; b++) w->unknown[b] = true;
+        return;
+    }
+    CHECK(r->op == CHV_OP_WRITE && r->device == 0);
+    uint8_t expected[4096];
+    fill(expected, r->bytes, r->time_ns);
+    CHECK(memcmp(expected, content, r->bytes) == 0);
+    memcpy(w->copy[block] + chv_wire_lba(r) % 8 * 512, content, r->bytes);
+    if (r->sectors == 8) w->unknown[block] = false;
+}
+
+/* One write, whole or in part. Its time names its content. */
+static int write_one(struct network *net, uint64_t number)
+{
+    struct world *w = net->arg;
+    uint64_t block = unit_random(&net->seed) % BLOCKS;
+    uint32_t from = 0, sectors = 8;
+    if (unit_random(&net->seed) % 4 == 0) {
+        from = (uint32_t)(unit_random(&net->seed) % 8);
+        sectors = 1 + (uint32_t)(unit_random(&net->seed) % (8 - from));
+    }
+    uint8_t content[4096];
+    fill(content, sectors * 512, number);
+    struct chv_wire_record r = {.time_ns = number, .lba_lo = (uint32_t)(block * 8 + from), .op = CHV_OP_WRITE, .sectors = sectors};
+    int code = sender_record(&net->sender, &r, content, net->now_ns);
+    if (code == SENDER_OK || code == SENDER_GAP) memcpy(w->disk[block] + from * 512, content, sectors * 512);
+    if (code == SENDER_OK) w->sent++;
+    if (code == SENDER_GAP) w->gaps++;
+    return code;
+}
+
+static void announce(struct network *net)
+{
+    struct chv_device d = {.name = "disk:model", .serial = "0001", .bytes = BLOCKS * 4096, .rest = CHV_REST_ZERO};
+    CHECK(sender_device(&net->sender, &d) == 0);
+}
+
+static void settle(struct network *net)
+{
+    for (int i = 0; i < 60000 && !sender_settled(&net->sender); i++) network_tick(net);
+    CHECK(sender_settled(&net->sender));
+}
+
+static void run(uint64_t seed, unsigned loss, unsigned doubled, unsigned reordered, uint32_t chunk, bool gap, unsigned kills)
+{
+    static struct network net;
+    static struct world w;
+    memset(&w, 0, sizeof w);
+    network_init(&net, seed, gap ? 64 * 1408 : 1 << 20, chunk, gap);
+    net.check = check;
+    net.arg = &w;
+    net.loss = loss, net.doubled = doubled, net.reordered = reordered;
+    announce(&net);
+    uint64_t number = 1, most = gap ? 4000 : 3000;
+    while (number <= most) {
+        for (uint64_t n = unit_random(&net.seed) % (gap ? 40 : 12); n > 0 && number <= most; n--) {
+            int code = write_one(&net, number);
+            CHECK(code == SENDER_OK || code == (gap ? SENDER_GAP : SENDER_BUSY));
+            if (code != SENDER_BUSY) number++;
+        }
+        network_tick(&net);
+        if (kills > 0 && net.receiver.counters.records > 300) network_restart_collector(&net), kills--;
+        if (unit_random(&net.seed) % 400 == 0) net.cut = !net.cut;
+    }
+    net.cut = false;
+    settle(&net);
+    CHECK(net.missing_last == 0 && net.got == net.sender.stats.records);
+    CHECK(net.receiver.counters.bad_records == 0 && net.receiver.counters.malformed == 0 && net.receiver.counters.forged == 0);
+    CHECK(kills == 0 && (gap || w.gaps == 0));
+    if (gap) CHECK(w.gaps > 0 && w.told >= w.gaps);
+    for (unsigned b = 0; b < BLOCKS; b++) CHECK(w.unknown[b] || memcmp(w.copy[b], w.disk[b], 4096) == 0);
+    printf("loss %u doubled %u reordered %u chunk %u: %llu records, %llu frames, %llu again, %llu sessions, %llu gaps\n", loss,
+           doubled, reordered, chunk, (unsigned long long)net.got, (unsigned long long)net.sender.stats.frames,
+           (unsigned long long)net.sender.stats.frames_again, (unsigned long long)net.sender.stats.sessions,
+           (unsigned long long)w.gaps);
+    network_fini(&net);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = unit_seed(argc, argv);
+    run(seed, 0, 0, 0, 0, false, 0);
+    for (unsigned i = 0; i < 6; i++) {
+        run(seed + i, 10, 10, 50, 0, false, 0);
+        run(seed + i, 100, 100, 300, 512, false, 3);
+        run(seed + i, 20, 5, 100, 8896, false, 2);
+        run(seed + i, 20, 20, 100, 0, true, 0);
+    }
+    return 0;
+}
