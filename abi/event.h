@@ -83,6 +83,8 @@ enum chv_gap_reason {
     CHV_GAP_UNOBSERVED = 3,  /* the source changed while no sensor was attached */
     CHV_GAP_CRASH = 4,       /* the recorder died with this in its queue */
     CHV_GAP_MALFORMED = 5,   /* no change was lost: a queue of the guest's requests made no sense and was stopped */
+    CHV_GAP_UNKNOWN = 6,     /* a request whose effect the sensor cannot tell, or whose data it could not read */
+    CHV_GAP_FAILED = 7,      /* the device failed a request that was already recorded, or a reset ended it: some of it may be there */
 };
 
 /* The hash field of a GAP event. */

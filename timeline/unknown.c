@@ -62,6 +62,10 @@ static const char *gap_text(uint8_t reason)
         return "the device changed while no sensor was attached";
     case CHV_GAP_CRASH:
         return "the recorder died before it had recorded a write";
+    case CHV_GAP_UNKNOWN:
+        return "the sensor could not tell what a request did";
+    case CHV_GAP_FAILED:
+        return "the device failed a request, or a reset ended it";
     }
     return "writes were not recorded";
 }
