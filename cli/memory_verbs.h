@@ -8,6 +8,7 @@ int memory_maps(const struct cli_args *args);
 int memory_suspicious(const struct cli_args *args);
 int memory_yara(const struct cli_args *args);
 int memory_export(const struct cli_args *args);
+int memory_modules(const struct cli_args *args);
 
 #define MEMORY_RIGHTS_BYTES 5
 /* "rwxp" of a mapping, as /proc/PID/maps shows it. */

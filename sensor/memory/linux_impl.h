@@ -16,7 +16,6 @@ struct linux_offsets {
     uint32_t inode_number, inode_size, inode_sb, sb_type, sb_id, sb_uuid, fs_name; /* linux_origin.c */
     uint32_t mnt_root, mount_mnt, mount_parent, mount_mountpoint;
     uint32_t r64_pivot, r64_slot, r64_slots, a64_pivot, a64_slot, a64_slots;
-    uint32_t module_list, module_name, module_base, module_size;
 };
 
 struct linux_run { /* of the kernel's image, mapped in one piece */

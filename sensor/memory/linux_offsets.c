@@ -12,7 +12,7 @@ struct wanted {
 
 #define F(member) offsetof(struct linux_offsets, member)
 
-/* Kernels differ in a few: maple trees came with 6.1, the list of mappings went; module layouts changed in 6.4. */
+/* Kernels differ in a few: maple trees came with 6.1, the list of mappings went. */
 static const struct wanted table[] = {
     {F(task_comm), "task_struct", "comm", 16, false},
     {F(task_pid), "task_struct", "pid", 4, false},
@@ -63,11 +63,6 @@ static const struct wanted table[] = {
     {F(r64_slot), "maple_range_64", "slot", 8, true},
     {F(a64_pivot), "maple_arange_64", "pivot", 8, true},
     {F(a64_slot), "maple_arange_64", "slot", 8, true},
-    {F(module_list), "module", "list", 16, true},
-    {F(module_name), "module", "name", 16, true},
-    {F(module_base), "module", "mem", 16, true}, /* its first element begins with the base */
-    {F(module_base), "module", "core_layout.base", 8, true},
-    {F(module_size), "module", "core_layout.size", 4, true},
 };
 
 static void set(struct linux_offsets *at, size_t where, uint32_t value)

@@ -6,7 +6,7 @@
 #   guest_go                               ... this
 #   guest_wait                             until it has powered off
 #
-# GUEST_KASLR= (empty) lets the kernel choose its own place. $GUEST_FILES are files that the guest finds in /files. The guest has no network. Needs no KVM. SOURCE is the project's root.
+# GUEST_KASLR=1 lets the kernel choose its own place; GUEST_CPU is QEMU's -cpu. $GUEST_FILES are files that the guest finds in /files. The guest has no network. Needs no KVM. SOURCE is the project's root.
 
 GUEST_FILES=()                      # files that the next guest finds in /files
 GUEST_SECONDS=${GUEST_SECONDS:-180} # how long to wait for a guest that is stuck
@@ -17,6 +17,7 @@ guest_build() {
   mkdir -p "$dir"
   kernel=$("$SOURCE/tests/guest/kernel" "${@:2}") || return 1
   ln -sfn "$kernel/vmlinux" "$dir/vmlinux"
+  ln -sfn "$kernel/vmlinuz" "$dir/vmlinuz"
   root=$dir/root
   rm -rf "$root"
   mkdir -p "$root"/{bin,etc,modules,seeds}
@@ -34,7 +35,8 @@ guest_build() {
 }
 
 guest_start() {
-  local dir=$1 task=$2 token
+  local dir=$1 task=$2 token kernel=vmlinux place=nokaslr
+  [[ -z ${GUEST_KASLR:-} ]] || { kernel=vmlinuz; place=kaslr; } # the part that chooses is in front of vmlinux
   shift 2
   GUEST_DIR=$dir
   token=$(od -An -N 16 -t x1 /dev/urandom | tr -d ' \n')
@@ -49,9 +51,9 @@ guest_start() {
   mkfifo "$dir/in"
   : >"$dir/console"
   # -cpu max: what TCG can do, five-level page tables as well. nic none: no network. -no-reboot: a panic ends it.
-  qemu-system-x86_64 -M q35 -accel tcg -cpu max -smp 1 -m "${GUEST_MEMORY:-256M}" -nodefaults -display none \
-    -no-reboot -nic none -serial stdio -kernel "$dir/vmlinux" -initrd "$dir/initramfs" \
-    -append "${GUEST_KASLR-nokaslr} quiet panic=-1 console=ttyS0 chronovisor.guest=$token" "$@" \
+  qemu-system-x86_64 -M q35 -accel tcg -cpu "${GUEST_CPU:-max}" -smp 1 -m "${GUEST_MEMORY:-256M}" -nodefaults -display none \
+    -no-reboot -nic none -serial stdio -kernel "$dir/$kernel" -initrd "$dir/initramfs" \
+    -append "$place quiet panic=-1 console=ttyS0 chronovisor.guest=$token" "$@" \
     <"$dir/in" >"$dir/console" 2>"$dir/qemu.err" &
   GUEST_PID=$!
   exec {GUEST_IN}>"$dir/in"
