@@ -1,6 +1,7 @@
-/* vhost_client SOCKET MODE BLOCK DEPTH TOTAL_MIB SEED: load on a vhost-user-blk back-end, from the host, through shared memory and a
- * ring like a guest's: what a guest could reach if its processor cost nothing. MODE: write, read (sequential), randwrite,
- * randread. Writes carry content that differs from block to block; a flush at the end is counted for writes.
+/* vhost_client SOCKET MODE BLOCK DEPTH TOTAL_MIB SEED [same]: load on a vhost-user-blk back-end, from the host, through
+ * shared memory and a ring like a guest's: what a guest could reach if its processor cost nothing. MODE: write, read
+ * (sequential), randwrite, randread. Writes carry content that differs from block to block, or with "same" is one of as many as
+ * there are requests at once; a flush at the end is counted for writes.
  * Prints one JSON object: requests and bytes a second, and latencies in µs. */
 #include <linux/virtio_blk.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 
 struct load {
     struct front front;
-    bool write, random;
+    bool write, random, same;
     uint32_t bytes;
     unsigned depth;
     uint64_t requests, sectors, state, next;
@@ -44,7 +45,7 @@ static void submit(struct load *l, unsigned slot)
     uint64_t place = (l->random ? draw(l) : l->next) % places;
     l->next++;
     /* half of the bytes as compressible as a program's, and no block like another */
-    if (l->write)
+    if (l->write && !(l->same && l->next > l->depth))
         for (uint32_t at = 0; at < l->bytes; at += 64) {
             uint64_t word = draw(l);
             memcpy(front_data(&l->front, 0, slot) + at, &word, 8);
@@ -77,10 +78,15 @@ static int ascending(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
+static double seconds_of(const struct timeval *t)
+{
+    return (double)t->tv_sec + (double)t->tv_usec / 1e6;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 7) {
-        fprintf(stderr, "usage: vhost_client SOCKET write|read|randwrite|randread BLOCK-BYTES DEPTH TOTAL-MIB SEED\n");
+    if (argc < 7 || argc > 8) {
+        fprintf(stderr, "usage: vhost_client SOCKET write|read|randwrite|randread BLOCK-BYTES DEPTH TOTAL-MIB SEED [same]\n");
         return 2;
     }
     static struct load l;
@@ -88,6 +94,7 @@ int main(int argc, char **argv)
     l.write = strstr(argv[2], "write") != NULL;
     l.bytes = (uint32_t)atoi(argv[3]);
     l.depth = (unsigned)atoi(argv[4]);
+    l.same = argc == 8 && strcmp(argv[7], "same") == 0;
     l.state = strtoull(argv[6], NULL, 10) * 2654435761u + 88172645463325252ull;
     if (l.bytes < 512 || l.bytes % 512 || l.depth == 0 || l.depth > FRONT_DEPTH_MAX) {
         fprintf(stderr, "vhost_client: blocks of whole sectors, depths up to %u\n", FRONT_DEPTH_MAX);
@@ -106,10 +113,15 @@ int main(int argc, char **argv)
     qsort(l.latency_us, kept, sizeof *l.latency_us, ascending);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("{\"iops\": %.1f, \"mb_s\": %.2f, \"seconds\": %.3f, \"bytes\": %llu, \"p50_us\": %.1f, \"p99_us\": %.1f, \"client_cpu_s\": %.3f}\n",
-           (double)l.requests / seconds, (double)l.requests * l.bytes / 1e6 / seconds, seconds,
-           (unsigned long long)(l.requests * l.bytes), kept ? l.latency_us[kept / 2] : 0, kept ? l.latency_us[kept * 99 / 100] : 0,
-           (double)usage.ru_utime.tv_sec + (double)usage.ru_stime.tv_sec + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+    const struct {
+        const char *name;
+        uint64_t thousandth;
+    } points[] = {{"p50_us", 500}, {"p90_us", 900}, {"p99_us", 990}, {"p999_us", 999}};
+    printf("{\"iops\": %.1f, \"mb_s\": %.2f, \"seconds\": %.3f, \"bytes\": %llu, ", (double)l.requests / seconds,
+           (double)l.requests * l.bytes / 1e6 / seconds, seconds, (unsigned long long)(l.requests * l.bytes));
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++)
+        printf("\"%s\": %.1f, ", points[i].name, kept ? l.latency_us[kept * points[i].thousandth / 1000] : 0);
+    printf("\"client_cpu_s\": %.3f}\n", seconds_of(&usage.ru_utime) + seconds_of(&usage.ru_stime));
     front_stop(&l.front, 0);
     front_close(&l.front);
     free(l.latency_us);

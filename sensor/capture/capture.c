@@ -99,6 +99,24 @@ static int copy_old(struct capture *c, uint64_t first, uint64_t end, struct scra
     return 0;
 }
 
+/* Whole blocks as they are for the guest: on the disk, or on their way to it. */
+static int read_blocks(struct capture *c, uint8_t *buf, uint64_t first, uint64_t end)
+{
+    const uint32_t unit = c->block_bytes;
+    for (uint64_t at = first, next; at < end; at = next) {
+        next = (at / RANGE_REGION_BLOCKS + 1) * RANGE_REGION_BLOCKS;
+        if (next > end) next = end;
+        uint64_t copied = ranges_copy_layered(&c->ranges, at, next, unit, buf + (at - first) * unit);
+        for (uint64_t run = at, stop; run < next; run = stop) {
+            bool here = copied >> (run - at) & 1;
+            for (stop = run + 1; stop < next && (copied >> (stop - at) & 1) == here; stop++) {}
+            int r = here ? 0 : disk_pread(&c->disk, buf + (run - first) * unit, (stop - run) * unit, run * unit);
+            if (r < 0) return r;
+        }
+    }
+    return 0;
+}
+
 /* The whole blocks as they will be: `data`, or made in `merged` when the request covers its first or last in part. */
 static int merge(struct capture *c, const struct job *job, const void *data, uint8_t *merged, const void **whole)
 {
@@ -106,15 +124,16 @@ static int merge(struct capture *c, const struct job *job, const void *data, uin
     uint64_t head = job->offset - start, tail = total - head - job->bytes;
     *whole = data;
     if (head == 0 && tail == 0) return 0;
-    int r = head ? disk_pread(&c->disk, merged, c->block_bytes, start) : 0;
+    int r = head ? read_blocks(c, merged, job->range.first, job->range.first + 1) : 0;
     if (r == 0 && tail && !(head && total == c->block_bytes))
-        r = disk_pread(&c->disk, merged + total - c->block_bytes, c->block_bytes, start + total - c->block_bytes);
+        r = read_blocks(c, merged + total - c->block_bytes, job->range.end - 1, job->range.end);
     memcpy(merged + head, data, job->bytes);
     *whole = merged;
     return r;
 }
 
-/* Record a write of locked blocks, and what must be kept of them first. *deferred: it must wait for its evidence. */
+/* Record a write of locked blocks, and what must be kept of them first. *deferred: it must wait, for its evidence or for a write that
+ * it goes over. */
 static int record_write(struct capture *c, struct job *job, const void *data, bool fua, bool *deferred, struct chv_err *err)
 {
     struct scratch *s = scratch_take(c);
@@ -128,7 +147,7 @@ static int record_write(struct capture *c, struct job *job, const void *data, bo
         disk_error(c, r, "reading", err);
         goto out;
     }
-    *deferred = count > 0 && !fua;
+    *deferred |= count > 0 && !fua;
     uint64_t lba = job->offset / CHV_SECTOR_BYTES;
     s->records[count++] = (struct chv_record){
         .space = c->space,
@@ -159,10 +178,10 @@ static int write_chunk(struct capture *c, const void *data, uint32_t bytes, uint
     struct job *job = malloc(sizeof *job + (end - first) * sizeof job->block[0]);
     if (!job) return chv_err_set(err, ENOMEM, "out of memory");
     *job = (struct job){.bytes = bytes, .offset = offset};
-    ranges_lock(&c->ranges, &job->range, first, end);
-    job->epoch = epoch_enter(&c->epoch);
-
     bool deferred = false;
+    if (fua) ranges_lock(&c->ranges, &job->range, first, end);
+    else deferred = ranges_lock_over(&c->ranges, &job->range, first, end);
+    job->epoch = epoch_enter(&c->epoch);
     int r = record_write(c, job, data, fua, &deferred, err);
     /* FUA: the evidence first, and nothing to defer then */
     if (r == 0 && fua && (r = chv_recorder_wait(c->rec, job->ticket, err)) < 0)
@@ -190,6 +209,31 @@ int capture_write(struct capture *c, const void *data, uint32_t bytes, uint64_t 
     return r;
 }
 
+/* Some changes are not on the disk yet. */
+static int read_with_deferred(struct capture *c, void *buf, uint32_t bytes, uint64_t offset)
+{
+    uint64_t first = offset / c->block_bytes, end = (offset + bytes + c->block_bytes - 1) / c->block_bytes;
+    if (offset % c->block_bytes == 0 && bytes % c->block_bytes == 0) return read_blocks(c, buf, first, end);
+    uint8_t *whole = malloc((end - first) * c->block_bytes);
+    if (!whole) return -ENOMEM;
+    int r = read_blocks(c, whole, first, end);
+    memcpy(buf, whole + offset % c->block_bytes, bytes);
+    free(whole);
+    return r;
+}
+
+/* After reading: was it what the guest last wrote? A change says that it failed before it stops being deferred. */
+static int check_stale(const struct capture *c, uint32_t bytes, uint64_t offset, struct chv_err *err)
+{
+    if (!__atomic_load_n(&c->stale, __ATOMIC_ACQUIRE)) return 0;
+    uint64_t first = offset / c->block_bytes, end = (offset + bytes + c->block_bytes - 1) / c->block_bytes;
+    for (uint64_t at = first; at < end; at++)
+        if (blocks_get(&c->blocks, at) == BLOCK_SUSPECT)
+            return chv_err_set(err, EIO, "%s: block %llu was written, but is only in the log: restart recording",
+                               c->space_name, (unsigned long long)at);
+    return 0;
+}
+
 int capture_read(struct capture *c, void *buf, uint32_t bytes, uint64_t offset, struct chv_err *err)
 {
     if (bytes == 0) return 0;
@@ -204,17 +248,9 @@ int capture_read(struct capture *c, void *buf, uint32_t bytes, uint64_t offset, 
         int r = chv_recorder_append(c->rec, &record, 1, NULL, err);
         if (r < 0) return r;
     }
-    uint64_t first = offset / c->block_bytes, end = (offset + bytes + c->block_bytes - 1) / c->block_bytes;
-    ranges_wait_deferred(&c->ranges, first, end);
-    if (__atomic_load_n(&c->stale, __ATOMIC_ACQUIRE)) {
-        enum block_state state;
-        for (uint64_t at = first; at < end; at = blocks_run(&c->blocks, at, end, &state))
-            if (blocks_get(&c->blocks, at) == BLOCK_SUSPECT)
-                return chv_err_set(err, EIO, "%s: block %llu was written, but is only in the log: restart recording",
-                                   c->space_name, (unsigned long long)at);
-    }
-    int r = disk_pread(&c->disk, buf, bytes, offset);
-    return r < 0 ? disk_error(c, r, "reading", err) : 0;
+    int r = ranges_deferred(&c->ranges) ? read_with_deferred(c, buf, bytes, offset) : disk_pread(&c->disk, buf, bytes, offset);
+    if (r < 0) return disk_error(c, r, "reading", err);
+    return check_stale(c, bytes, offset, err);
 }
 
 int capture_flush(struct capture *c, struct chv_err *err)

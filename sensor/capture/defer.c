@@ -30,9 +30,9 @@ static struct job *apply_some(struct defer *d, struct job *jobs, int evidence)
     }
     if (evidence < 0) __atomic_store_n(&c->stale, true, __ATOMIC_RELEASE);
 
+    ranges_unlock_jobs(&c->ranges, jobs, rest); /* before their data goes: readers look at it */
     for (struct job *j = jobs; j != rest; j = j->next)
         if (j->held) chv_recorder_release(c->rec, j->block, j->held);
-    ranges_unlock_jobs(&c->ranges, jobs, rest);
     for (struct job *j = jobs; j != rest; j = j->next) epoch_leave(&c->epoch, j->epoch);
 
     pthread_mutex_lock(&d->mutex);
@@ -158,7 +158,6 @@ void defer_stop(struct defer *d)
 void defer_push(struct defer *d, struct job *job)
 {
     uint64_t copied = job->copy ? job->bytes : 0;
-    ranges_defer(&d->capture->ranges, &job->range);
     job->next = job->newer = NULL;
     pthread_mutex_lock(&d->mutex);
     while (d->jobs > 0 && (d->bytes + copied > DEFER_BYTES_MAX || d->jobs >= DEFER_JOBS_MAX))
@@ -173,6 +172,8 @@ void defer_push(struct defer *d, struct job *job)
     job->older = d->newest;
     *(d->newest ? &d->newest->newer : &d->oldest) = job;
     d->newest = job;
+    /* from here on others may go over it, and are behind it in the queue */
+    ranges_defer(&d->capture->ranges, &job->range, job->held > 0);
     if (first) pthread_cond_signal(&d->work);
     if (full(d)) pthread_cond_signal(&d->hurry);
     pthread_mutex_unlock(&d->mutex);

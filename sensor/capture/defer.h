@@ -13,7 +13,7 @@
 
 #include "sensor/capture/ranges.h"
 
-#define DEFER_THREADS 1
+#define DEFER_THREADS 1 /* a change that goes over another is done after it */
 #define DEFER_BYTES_MAX (64u << 20) /* of copies held back; a handler waits above that */
 #define DEFER_JOBS_MAX 8192u
 #define DEFER_GATHER_NS 2000000 /* nobody waits for these jobs: let some come together before asking for durability */
@@ -24,7 +24,7 @@
 struct capture;
 
 struct job {
-    struct range range; /* locked from before the append until after the disk */
+    struct range range; /* the first member; locked from before the append until after the disk */
     struct job *next;         /* queue of those nobody took up yet */
     struct job *older, *newer; /* all unfinished ones, by id */
     uint64_t id, ticket;

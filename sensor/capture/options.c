@@ -75,7 +75,7 @@ static int parse_number(const char *key, const char *value, uint32_t *out, struc
 
 static int parse_queue(const char *value, uint32_t *out, struct chv_err *err)
 {
-    uint32_t blocks;
+    uint32_t blocks = 0;
     int r = parse_number("queue", value, &blocks, err);
     if (r < 0) return r;
     if (blocks != 0 && (blocks < CHV_QUEUE_BLOCKS_MIN || blocks > CHV_QUEUE_BLOCKS_MAX))
@@ -87,7 +87,7 @@ static int parse_queue(const char *value, uint32_t *out, struct chv_err *err)
 
 static int parse_block_size(const char *value, uint32_t *out, struct chv_err *err)
 {
-    uint32_t bytes;
+    uint32_t bytes = 0;
     int r = parse_number("block-size", value, &bytes, err);
     if (r < 0) return r;
     if (bytes != 512 && bytes != 4096)

@@ -28,23 +28,36 @@ static bool is_wide(uint64_t first_region, uint64_t last_region)
     return last_region - first_region >= RANGE_REGIONS_MAX;
 }
 
-static struct range *find_in(struct range_link *l, uint64_t first, uint64_t end, bool only_deferred)
+/* Which holders of a block matter. */
+enum which { ALL, NOT_LAYERED, DEFERRED, OPAQUE /* deferred and not layered */ };
+
+static bool matters(const struct range *r, enum which which)
+{
+    switch (which) {
+    case NOT_LAYERED: return !r->layered;
+    case DEFERRED: return r->deferred;
+    case OPAQUE: return r->deferred && !r->layered;
+    default: return true;
+    }
+}
+
+static struct range *find_in(struct range_link *l, uint64_t first, uint64_t end, enum which which)
 {
     for (; l; l = l->next)
-        if (l->range->first < end && first < l->range->end && (!only_deferred || __atomic_load_n(&l->range->deferred, __ATOMIC_RELAXED))) return l->range;
+        if (l->range->first < end && first < l->range->end && matters(l->range, which)) return l->range;
     return NULL;
 }
 
 /* Somebody who holds a block of [first, end), or NULL. */
-static struct range *find(struct ranges *t, uint64_t first, uint64_t end, bool only_deferred)
+static struct range *find(struct ranges *t, uint64_t first, uint64_t end, enum which which)
 {
-    struct range *r = find_in(t->wide, first, end, only_deferred);
+    struct range *r = find_in(t->wide, first, end, which);
     uint64_t region = first / RANGE_REGION_BLOCKS, last = (end - 1) / RANGE_REGION_BLOCKS;
     if (is_wide(region, last)) {
-        for (unsigned i = 0; !r && i < RANGE_BUCKETS; i++) r = find_in(t->bucket[i], first, end, only_deferred);
+        for (unsigned i = 0; !r && i < RANGE_BUCKETS; i++) r = find_in(t->bucket[i], first, end, which);
         return r;
     }
-    for (; !r && region <= last; region++) r = find_in(*bucket_of(t, region), first, end, only_deferred);
+    for (; !r && region <= last; region++) r = find_in(*bucket_of(t, region), first, end, which);
     return r;
 }
 
@@ -53,10 +66,10 @@ static pthread_cond_t *cond_of(struct ranges *t, const struct range *r)
     return &t->cond[(uintptr_t)r / 64 % RANGE_CONDS];
 }
 
-static void wait_for(struct ranges *t, uint64_t first, uint64_t end, bool only_deferred)
+static void wait_for(struct ranges *t, uint64_t first, uint64_t end, enum which which)
 {
     struct range *holder;
-    while ((holder = find(t, first, end, only_deferred))) {
+    while ((holder = find(t, first, end, which))) {
         holder->waiters++; /* after waking the holder may be gone: it is looked up again */
         pthread_cond_wait(cond_of(t, holder), &t->mutex);
     }
@@ -72,20 +85,33 @@ static void link_in(struct range *r, struct range_link **head)
     *head = l;
 }
 
-void ranges_lock(struct ranges *t, struct range *r, uint64_t first, uint64_t end)
+/* With the mutex; newer ones come first in their bucket. */
+static void hold(struct ranges *t, struct range *r, uint64_t first, uint64_t end)
 {
-    r->first = first;
-    r->end = end;
-    r->deferred = false;
-    r->waiters = r->links = 0;
+    *r = (struct range){.first = first, .end = end};
     uint64_t region = first / RANGE_REGION_BLOCKS, last = (end - 1) / RANGE_REGION_BLOCKS;
-    pthread_mutex_lock(&t->mutex);
-    wait_for(t, first, end, false);
     if (is_wide(region, last))
         link_in(r, &t->wide);
     else
         for (; region <= last; region++) link_in(r, bucket_of(t, region));
+}
+
+void ranges_lock(struct ranges *t, struct range *r, uint64_t first, uint64_t end)
+{
+    pthread_mutex_lock(&t->mutex);
+    wait_for(t, first, end, ALL);
+    hold(t, r, first, end);
     pthread_mutex_unlock(&t->mutex);
+}
+
+bool ranges_lock_over(struct ranges *t, struct range *r, uint64_t first, uint64_t end)
+{
+    pthread_mutex_lock(&t->mutex);
+    wait_for(t, first, end, NOT_LAYERED);
+    bool over = find(t, first, end, DEFERRED) != NULL;
+    hold(t, r, first, end);
+    pthread_mutex_unlock(&t->mutex);
+    return over;
 }
 
 /* With the mutex. */
@@ -114,17 +140,39 @@ void ranges_unlock_jobs(struct ranges *t, struct job *first, const struct job *e
     pthread_mutex_unlock(&t->mutex);
 }
 
-void ranges_defer(struct ranges *t, struct range *r)
+void ranges_defer(struct ranges *t, struct range *r, bool layered)
 {
-    __atomic_store_n(&r->deferred, true, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&t->mutex);
+    r->deferred = true;
+    r->layered = layered && !is_wide(r->first / RANGE_REGION_BLOCKS, (r->end - 1) / RANGE_REGION_BLOCKS);
+    if (r->layered && r->waiters) pthread_cond_broadcast(cond_of(t, r));
     __atomic_fetch_add(&t->deferred, 1, __ATOMIC_RELEASE); /* whoever counts it, sees it */
+    pthread_mutex_unlock(&t->mutex);
 }
 
 void ranges_wait_deferred(struct ranges *t, uint64_t first, uint64_t end)
 {
-    /* a change acknowledged before this call has been counted before it was acknowledged */
-    if (__atomic_load_n(&t->deferred, __ATOMIC_ACQUIRE) == 0) return;
+    if (!ranges_deferred(t)) return;
     pthread_mutex_lock(&t->mutex);
-    wait_for(t, first, end, true);
+    wait_for(t, first, end, DEFERRED);
     pthread_mutex_unlock(&t->mutex);
+}
+
+uint64_t ranges_copy_layered(struct ranges *t, uint64_t first, uint64_t end, uint32_t block_bytes, uint8_t *buf)
+{
+    uint64_t copied = 0;
+    pthread_mutex_lock(&t->mutex);
+    wait_for(t, first, end, OPAQUE);
+    for (const struct range_link *l = *bucket_of(t, first / RANGE_REGION_BLOCKS); l; l = l->next) {
+        const struct range *r = l->range;
+        if (!r->layered || r->first >= end || r->end <= first) continue;
+        const struct job *job = (const struct job *)r; /* its first member */
+        for (uint64_t at = r->first > first ? r->first : first; at < r->end && at < end; at++) {
+            if (copied >> (at - first) & 1) continue; /* by a newer one */
+            memcpy(buf + (at - first) * block_bytes, job->block[at - r->first], block_bytes);
+            copied |= UINT64_C(1) << (at - first);
+        }
+    }
+    pthread_mutex_unlock(&t->mutex);
+    return copied;
 }

@@ -136,32 +136,82 @@ static struct queue_request *take(struct queue *q)
 
 /* --- the threads -------------------------------------------------------------------------------------------------- */
 
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 static bool is_held(const struct queue *q)
 {
     return q->held && hold_is(&q->shared->session->hold);
 }
 
+/* With the mutex: nobody looks at the ring any more. */
+static void stop_leading(struct queue *q)
+{
+    q->leader = false;
+    pthread_cond_broadcast(&q->quiet);
+}
+
+/* Look at the ring for a while instead of sleeping, without the mutex: its place stays what it is as long as somebody leads. */
+static bool look(struct queue *q)
+{
+    const struct vring ring = q->ring;
+    const uint64_t until = clock_monotonic_ns() + q->poll_ns;
+    bool found = false;
+    pthread_mutex_unlock(&q->mutex);
+    while (!(found = vring_waiting(&ring)) && clock_monotonic_ns() < until)
+        for (int i = 0; i < 8; i++) relax();
+    pthread_mutex_lock(&q->mutex);
+    return found;
+}
+
+/* What a wait has taught about the guest: looking is for one that comes back soon, were it not that this had to wake up first. */
+static void adapt(struct queue *q, uint64_t waited_ns)
+{
+    q->poll_ns = waited_ns <= 2 * QUEUE_POLL_NS ? QUEUE_POLL_NS : 0;
+}
+
+/* Sleep until the guest kicks, or this is called away. Without the mutex; before it is taken again, since descriptors are not taken away
+ * while somebody leads. Returns -EPROTO when the kick is something else than what was promised: its end would be "readable" for
+ * ever. */
+static int sleep_until_kicked(int wake_fd, int kick, int timeout_ms)
+{
+    struct pollfd fds[2] = {{.fd = wake_fd, .events = POLLIN}, {.fd = kick, .events = POLLIN}};
+    uint64_t ignored;
+    if (poll(fds, 2, timeout_ms) <= 0) return 0;
+    if (fds[0].revents && read(wake_fd, &ignored, sizeof ignored) < 0) ignored = 0;
+    if (!fds[1].revents) return 0;
+    ssize_t got = read(kick, &ignored, sizeof ignored);
+    return got == sizeof ignored || (got < 0 && (errno == EAGAIN || errno == EINTR)) ? 0 : -EPROTO;
+}
+
 /* Wait for the guest, with the mutex, which is given up meanwhile. */
 static void lead(struct queue *q)
 {
-    bool serving = active(q);
-    if (serving && vring_ask(&q->ring)) return;
+    const bool serving = active(q);
+    const uint64_t begun = serving ? clock_monotonic_ns() : 0;
     q->leader = true;
-    struct pollfd fds[2] = {{.fd = q->wake, .events = POLLIN}, {.fd = serving ? q->kick : -1, .events = POLLIN}};
-    int timeout_ms = q->held ? HOLD_LOOK_NS / 1000000 : -1;
-    pthread_mutex_unlock(&q->mutex);
-    uint64_t ignored;
-    bool kicked = poll(fds, 2, timeout_ms) > 0 && fds[1].revents;
-    /* Before the mutex: the descriptor is not taken away while somebody leads. Something else than what was promised: its end
-     * would be "readable" for ever. */
-    ssize_t got = kicked ? read(fds[1].fd, &ignored, sizeof ignored) : 0;
-    bool bad = kicked && got != sizeof ignored && !(got < 0 && (errno == EAGAIN || errno == EINTR));
-    if (read(q->wake, &ignored, sizeof ignored) < 0) ignored = 0;
-    pthread_mutex_lock(&q->mutex);
-    q->leader = false;
-    pthread_cond_broadcast(&q->quiet);
+    if (serving && ((q->poll_ns && look(q)) || q->paused || q->stop)) {
+        stop_leading(q);
+        return;
+    }
+    int r = 0;
+    if (!serving || !vring_ask(&q->ring)) {
+        int timeout_ms = q->held ? HOLD_LOOK_NS / 1000000 : -1;
+        int wake_fd = q->wake, kick = serving ? q->kick : -1;
+        pthread_mutex_unlock(&q->mutex);
+        r = sleep_until_kicked(wake_fd, kick, timeout_ms);
+        pthread_mutex_lock(&q->mutex);
+        if (serving) adapt(q, clock_monotonic_ns() - begun);
+    }
+    stop_leading(q);
     struct chv_err err;
-    if (bad && active(q)) {
+    if (r < 0 && active(q)) {
         chv_err_set(&err, EPROTO, "its kick is no eventfd");
         break_here(q, &err);
     } else if (active(q)) {

@@ -18,6 +18,7 @@
 #include "sensor/vhost_user/vring.h"
 
 #define QUEUE_THREADS_MAX 8u
+#define QUEUE_POLL_NS 50000u /* two processors that sleep take as long as this to wake up */
 #define QUEUE_SHORT_BYTES (128u << 10) /* a transfer up to this is not worth waking another thread for */
 
 struct queue_request {
@@ -48,6 +49,7 @@ struct queue {
     bool failed; /* a request did, and that was said */
     unsigned paused, busy, sleepers; /* busy: requests taken and not answered */
     struct queue_request *free, *held;
+    uint64_t poll_ns; /* how long the thread that leads looks at the ring before it sleeps: 0 to QUEUE_POLL_NS */
     unsigned threads;
     pthread_t thread[QUEUE_THREADS_MAX];
 };

@@ -56,7 +56,7 @@ static void *contender(void *arg)
             if (contest.owner[i]) contest.failed = 1;
             contest.owner[i] = me;
         }
-        if (round % 8 == 0) ranges_defer(&contest.ranges, &r);
+        if (round % 8 == 0) ranges_defer(&contest.ranges, &r, false);
         for (uint64_t i = first; i < end; i++) {
             if (contest.owner[i] != me) contest.failed = 1;
             contest.owner[i] = 0;
@@ -80,6 +80,40 @@ static void check_ranges(uint64_t *seed)
     CHECK(contest.ranges.deferred == 0 && !contest.ranges.wide);
     for (unsigned i = 0; i < RANGE_BUCKETS; i++) CHECK(!contest.ranges.bucket[i]);
     ranges_fini(&contest.ranges);
+}
+
+/* A write over one that waits for its evidence does not wait, and readers get the newest. */
+static void check_layers(void)
+{
+    enum { UNIT = 512 };
+    static uint8_t old[UNIT], new[UNIT], seen[3 * UNIT];
+    struct ranges t;
+    struct job *a = calloc(1, sizeof *a + 2 * sizeof a->block[0]), *b = calloc(1, sizeof *b + sizeof b->block[0]);
+    struct range wide;
+    memset(old, 1, sizeof old);
+    memset(new, 2, sizeof new);
+    ranges_init(&t);
+    CHECK(!ranges_lock_over(&t, &a->range, 10, 12));
+    a->block[0] = a->block[1] = old;
+    CHECK(ranges_copy_layered(&t, 9, 12, UNIT, seen) == 0); /* not acknowledged yet */
+    ranges_defer(&t, &a->range, true);
+    CHECK(ranges_copy_layered(&t, 9, 12, UNIT, seen) == 6 && seen[0] == 0 && seen[UNIT] == 1 && seen[2 * UNIT] == 1);
+    CHECK(ranges_lock_over(&t, &b->range, 11, 12));
+    b->block[0] = new;
+    CHECK(ranges_copy_layered(&t, 9, 12, UNIT, seen) == 6 && seen[2 * UNIT] == 1);
+    ranges_defer(&t, &b->range, true);
+    CHECK(ranges_copy_layered(&t, 9, 12, UNIT, seen) == 6 && seen[UNIT] == 1 && seen[2 * UNIT] == 2);
+    ranges_unlock(&t, &a->range);
+    CHECK(ranges_copy_layered(&t, 9, 12, UNIT, seen) == 4 && seen[2 * UNIT] == 2);
+    ranges_unlock(&t, &b->range);
+    CHECK(!ranges_deferred(&t) && ranges_copy_layered(&t, 9, 12, UNIT, seen) == 0);
+    ranges_lock(&t, &wide, 0, UINT64_C(1) << 40);
+    ranges_defer(&t, &wide, true);
+    CHECK(!wide.layered); /* nobody looks for it in a region */
+    ranges_unlock(&t, &wide);
+    ranges_fini(&t);
+    free(a);
+    free(b);
 }
 
 static void check_disk(uint64_t *seed)
@@ -123,6 +157,7 @@ int main(int argc, char **argv)
     uint64_t seed = unit_seed(argc, argv);
     check_blocks(&seed);
     check_ranges(&seed);
+    check_layers();
     check_disk(&seed);
     return 0;
 }
