@@ -47,7 +47,8 @@ static void memory(void)
 
 static void configuration(void)
 {
-    static const char text[] = "# loader no\nloader \\EFI\\x.efi \r\n\n  options  a b  c\t\nload y\nwatch one\nwatch two\nn 0x1f\nm 12a\nq\nlast 7";
+    static const char text[] = "# loader no\nloader \\EFI\\x.efi \r\n\n  options  a b  c\t\nload y\nwatch one\nwatch "
+                               "two\nn 0x1f\nm 12a\nq\nlast 7";
     struct config c = {text, sizeof text - 1};
     char v[16];
     CHECK(config_get(&c, "loader", 0, v, sizeof v) && !strcmp(v, "\\EFI\\x.efi"));

@@ -47,7 +47,9 @@ uint64_t config_number(const struct config *config, const char *name, uint64_t o
     const char *c = base == 16 ? text + 2 : text;
     if (!*c) return otherwise;
     for (; *c; c++) {
-        unsigned digit = *c >= '0' && *c <= '9' ? (unsigned)(*c - '0') : *c >= 'a' && *c <= 'f' ? (unsigned)(*c - 'a') + 10 : 99;
+        unsigned digit = *c >= '0' && *c <= '9'   ? (unsigned)(*c - '0')
+                         : *c >= 'a' && *c <= 'f' ? (unsigned)(*c - 'a') + 10
+                                                  : 99;
         if (digit >= base || value > (UINT64_MAX - digit) / base) return otherwise;
         value = value * base + digit;
     }

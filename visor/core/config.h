@@ -12,8 +12,8 @@ struct config {
     size_t bytes;
 };
 
-/* Copies the index-th (from 0) value of `name`, without the blanks around it, to value[size]. False if there is none or it does
- * not fit; then value is "". */
+/* Copies the index-th (from 0) value of `name`, without the blanks around it, to value[size]. False if there is none or
+ * it does not fit; then value is "". */
 bool config_get(const struct config *config, const char *name, unsigned index, char *value, size_t size);
 
 /* A number in decimal, or with 0x in hexadecimal; `otherwise` if there is none or it is not one. */

@@ -1,12 +1,13 @@
-/* The guest's memory, as the hypervisor may touch it: everything here is hostile and changes while it is looked at, so it is
- * copied once, and only the copy is judged. */
+/* The guest's memory, as the hypervisor may touch it: everything here is hostile and changes while it is looked at, so
+ * it is copied once, and only the copy is judged. */
 #ifndef VISOR_CORE_GUEST_H
 #define VISOR_CORE_GUEST_H
 
 #include "visor/core/lib.h"
 
-/* Copies n bytes from guest-physical memory. False, with nothing copied, unless the whole range is RAM of the guest's: not a
- * device's registers, not the hypervisor's own memory. The fake of a hosted test decides for itself what RAM is. */
+/* Copies n bytes from guest-physical memory. False, with nothing copied, unless the whole range is RAM of the guest's:
+ * not a device's registers, not the hypervisor's own memory. The fake of a hosted test decides for itself what RAM is.
+ */
 bool guest_copy(void *dst, uint64_t gpa, size_t n);
 
 /* Writes n bytes to guest-physical memory, under the same rule. For answers that the guest asked for. */
@@ -25,8 +26,8 @@ struct guest_paging {
     uint64_t cr0, cr3, cr4, efer;
 };
 
-/* Guest-virtual to guest-physical by the guest's own page tables (none, 32-bit, PAE, 4 and 5 levels; access rights are not
- * judged: the processor did that). False when it is not mapped or a table is not in RAM. */
+/* Guest-virtual to guest-physical by the guest's own page tables (none, 32-bit, PAE, 4 and 5 levels; access rights are
+ * not judged: the processor did that). False when it is not mapped or a table is not in RAM. */
 bool guest_walk(const struct guest_paging *paging, uint64_t gva, uint64_t *gpa);
 
 /* Copies n bytes from guest-virtual memory; returns how many there are before the first byte that is not RAM. */

@@ -17,7 +17,8 @@ uint64_t memory_left(void)
 void *memory_alloc(uint64_t bytes, uint64_t align)
 {
     uint64_t at = align_down(next + align - 1, align);
-    if (at > end || bytes > end - at) panic("%llu bytes wanted, %llu left", (unsigned long long)bytes, (unsigned long long)(end - next));
+    if (at > end || bytes > end - at)
+        panic("%llu bytes wanted, %llu left", (unsigned long long)bytes, (unsigned long long)(end - next));
     next = at + bytes;
     return memset((void *)(uintptr_t)at, 0, bytes);
 }

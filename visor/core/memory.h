@@ -1,12 +1,12 @@
-/* The hypervisor's own memory: one physical stretch, reserved from the firmware, handed out at boot and never given back. It is
- * identity-mapped for the hypervisor, so an address is a pointer, and it is out of the guest's reach. */
+/* The hypervisor's own memory: one physical stretch, reserved from the firmware, handed out at boot and never given
+ * back. It is identity-mapped for the hypervisor, so an address is a pointer, and it is out of the guest's reach. */
 #ifndef VISOR_CORE_MEMORY_H
 #define VISOR_CORE_MEMORY_H
 
 #include "visor/core/lib.h"
 
-/* Zeroed memory at a multiple of `align` (a power of two). At boot only, before the first guest instruction; panics when
- * there is not enough, for there is nothing to go on with. */
+/* Zeroed memory at a multiple of `align` (a power of two). At boot only, before the first guest instruction; panics
+ * when there is not enough, for there is nothing to go on with. */
 void *memory_alloc(uint64_t bytes, uint64_t align);
 
 void memory_init(uint64_t base, uint64_t bytes);

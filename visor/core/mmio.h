@@ -1,7 +1,8 @@
-/* Pages of guest-physical address space whose accesses the hypervisor sees: doorbells, the local APIC, configuration space.
+/* Pages of guest-physical address space whose accesses the hypervisor sees: doorbells, the local APIC, configuration
+ * space.
  *
- * Registered pages fault in nested paging (writes only, or reads as well); the access is decoded and its handler asked. The
- * handler runs with the machine's one lock held, on the processor that made the access. */
+ * Registered pages fault in nested paging (writes only, or reads as well); the access is decoded and its handler asked.
+ * The handler runs with the machine's one lock held, on the processor that made the access. */
 #ifndef VISOR_CORE_MMIO_H
 #define VISOR_CORE_MMIO_H
 
@@ -10,15 +11,16 @@
 #define MMIO_RANGES_MAX 32
 
 struct mmio_ops {
-    /* An access at `offset` from the range's base, of 1, 2, 4 or 8 bytes. True: the handler has done all that is to be done
-     * (for a read, it has set *value). False: the core does the access on the real device. Both may be NULL, which is false;
-     * with `read` NULL the range's pages stay readable without an exit. */
+    /* An access at `offset` from the range's base, of 1, 2, 4 or 8 bytes. True: the handler has done all that is to be
+     * done (for a read, it has set *value). False: the core does the access on the real device. Both may be NULL, which
+     * is false; with `read` NULL the range's pages stay readable without an exit. */
     bool (*read)(void *arg, uint64_t offset, unsigned width, uint64_t *value);
     bool (*write)(void *arg, uint64_t offset, unsigned width, uint64_t value);
 };
 
-/* Intercepts [base, base+size), both multiples of 4096. `ops` and `arg` are borrowed for good. Returns false if the table is full or
- * the range meets another one. May be called while guests run: the other processors' TLBs are flushed. */
+/* Intercepts [base, base+size), both multiples of 4096. `ops` and `arg` are borrowed for good. Returns false if the
+ * table is full or the range meets another one. May be called while guests run: the other processors' TLBs are flushed.
+ */
 bool mmio_register(uint64_t base, uint64_t size, const struct mmio_ops *ops, void *arg);
 /* Ends what mmio_register began with this base (a device's BAR was moved). */
 void mmio_unregister(uint64_t base);

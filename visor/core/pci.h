@@ -11,6 +11,9 @@ typedef uint16_t pci_bdf;
 #define PCI_CLASS_AHCI 0x010601
 #define PCI_CLASS_ETHERNET 0x020000
 
+/* At boot: watches the configuration ports and learns from ACPI where configuration space is mapped. rsdp 0: none. */
+void pci_init(uint64_t rsdp);
+
 /* reg is a multiple of 4 below 256. */
 uint32_t pci_read(pci_bdf bdf, unsigned reg);
 void pci_write(pci_bdf bdf, unsigned reg, uint32_t value);
@@ -18,8 +21,8 @@ void pci_write(pci_bdf bdf, unsigned reg, uint32_t value);
 /* The index-th function (from 0) whose class, subclass and interface are class_code; false if there is none. */
 bool pci_find(uint32_t class_code, unsigned index, pci_bdf *bdf);
 
-/* The address of a memory BAR (0..5; a 64-bit one takes two), *bytes its size, which is found by writing it: at boot only, while the
- * device is not in use. 0 if it is not a memory BAR. */
+/* The address of a memory BAR (0..5; a 64-bit one takes two), *bytes its size, which is found by writing it: at boot
+ * only, while the device is not in use. 0 if it is not a memory BAR. */
 uint64_t pci_bar(pci_bdf bdf, unsigned bar, uint64_t *bytes);
 
 /* The function is the hypervisor's from now on: to the guest it does not exist. False when the table is full. */

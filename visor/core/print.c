@@ -39,7 +39,9 @@ size_t print_format(char *out, size_t size, const char *format, va_list args)
         case 's':
             for (const char *p = va_arg(args, const char *); *p; p++) put(&s, *p);
             break;
-        case 'c': put(&s, (char)va_arg(args, int)); break;
+        case 'c':
+            put(&s, (char)va_arg(args, int));
+            break;
         case 'd': {
             int64_t v = longs > 1 ? va_arg(args, long long) : va_arg(args, int);
             put_number(&s, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, 10, v < 0, width, fill);
@@ -51,7 +53,9 @@ size_t print_format(char *out, size_t size, const char *format, va_list args)
             put_number(&s, v, *f == 'x' ? 16 : 10, false, width, fill);
             break;
         }
-        case '%': put(&s, '%'); break;
+        case '%':
+            put(&s, '%');
+            break;
         default: /* a mistake of ours, and what follows would be read as something it is not */
             put(&s, '?');
             *s.at = 0;

@@ -1,4 +1,5 @@
-/* The hypervisor's own words, on COM1, which firmware and guest may use as well: for people and tests, not for evidence. */
+/* The hypervisor's own words, on COM1, which firmware and guest may use as well: for people and tests, not for
+ * evidence. */
 #ifndef VISOR_CORE_PRINT_H
 #define VISOR_CORE_PRINT_H
 
@@ -7,8 +8,8 @@
 
 #define PRINT_MAX 256 /* bytes of one line; the rest is cut off */
 
-/* Formats into at most `size` bytes, always terminated; returns the length written. Knows %s %c %d %u %x %llu %llx %% and a
- * width with or without 0 before it, nothing else. */
+/* Formats into at most `size` bytes, always terminated; returns the length written. Knows %s %c %d %u %x %llu %llx %%
+ * and a width with or without 0 before it, nothing else. */
 size_t print_format(char *out, size_t size, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
 
 /* One line: "visor: ", the text, a line feed. Safe from any processor; waits for nobody, a line feed is part of it. */

@@ -1,0 +1,64 @@
+# An emulated machine with UEFI, AMD SVM and nested paging, whose firmware starts chronovisor.efi and that Debian's kernel: source this file.
+#
+#   machine_build DIR [PROGRAM...]           the EFI system partition and what the guest's initramfs holds (PROGRAM: C files, static)
+#   machine_run DIR TASK QEMU-ARGUMENT...    boot it with the shell script TASK, until it powers off; console in DIR/console
+#
+# MACHINE_CPU, MACHINE_SMP, MACHINE_CONFIG (more lines of chronovisor.cfg), MACHINE_PLAIN=1 (the kernel without us). Needs no KVM.
+# SOURCE is the project's root, BUILD its build.
+
+MACHINE_SECONDS=${MACHINE_SECONDS:-150} # how long to wait for one that is stuck
+OVMF=${OVMF:-/usr/share/OVMF}
+
+machine_build() {
+  local dir=$1 kernel root=$1/root source
+  kernel=$("$SOURCE/tests/visor/kernel") || return 1
+  rm -rf "$dir"
+  mkdir -p "$dir"/esp/EFI/{BOOT,chronovisor} "$root"/{bin,proc,sys,dev}
+  cp "$kernel" "$dir/esp/vmlinuz"
+  cp "$(command -v busybox)" "$root/bin/busybox"
+  ln -s busybox "$root/bin/sh"
+  for source in "${@:2}"; do
+    "${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Wconversion -Wshadow -Werror -static -I "$SOURCE" \
+      -o "$root/bin/$(basename "$source" .c)" "$source" || return 1
+  done
+  cat >"$root/init" <<'I'
+#!/bin/sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+echo "@@ shell $(cut -d' ' -f1 /proc/uptime) $(nproc)"
+. /task
+sync
+echo "@@ end"
+poweroff -f
+I
+  chmod +x "$root/init"
+}
+
+machine_run() {
+  local dir=$1 task=$2 options='initrd=\initrd console=ttyS0 quiet panic=-1'
+  shift 2
+  cp "$task" "$dir/root/task"
+  (cd "$dir/root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$dir/esp/initrd"
+  printf '# made by a test\nloader \\vmlinuz\noptions %s\n%s\n' "$options" "${MACHINE_CONFIG:-}" >"$dir/esp/EFI/chronovisor/chronovisor.cfg"
+  if [[ ${MACHINE_PLAIN:-} ]]; then
+    printf 'vmlinuz %s\n' "$options" >"$dir/esp/startup.nsh"
+    rm -f "$dir/esp/EFI/BOOT/BOOTX64.EFI"
+  else
+    rm -f "$dir/esp/startup.nsh"
+    cp "$BUILD/visor/chronovisor.efi" "$dir/esp/EFI/BOOT/BOOTX64.EFI"
+  fi
+  cp "$OVMF/OVMF_VARS_4M.fd" "$dir/vars.fd"
+  # virtio-blk's option ROM and network cards would make the firmware look for a network for a minute
+  timeout "$MACHINE_SECONDS" qemu-system-x86_64 -M q35 -accel tcg -cpu "${MACHINE_CPU:-EPYC,+svm,+npt}" -smp "${MACHINE_SMP:-1}" \
+    -m 512M -nodefaults -display none -no-reboot -nic none -serial stdio \
+    -drive "if=pflash,format=raw,readonly=on,file=$OVMF/OVMF_CODE_4M.fd" -drive "if=pflash,format=raw,file=$dir/vars.fd" \
+    -drive "file=fat:$dir/esp,format=raw,if=none,id=esp,readonly=on" -device virtio-blk-pci,drive=esp,bootindex=1,romfile= "$@" \
+    </dev/null 2>"$dir/qemu.err" | tr -d '\r' >"$dir/console" || { machine_died "$dir"; return 1; }
+  grep -qa '^@@ end$' "$dir/console" || { machine_died "$dir"; return 1; }
+}
+
+machine_died() {
+  { echo "the machine did not come to its end:"; grep -v 'TCG doesn.t support' "$1/qemu.err" | tail -n 5; tail -n 20 "$1/console"; } >&2
+}

@@ -1,0 +1,33 @@
+/* From the UEFI application's hands to the first guest instruction. */
+#include "visor/arch/x86/svm/svm.h"
+#include "visor/boot/info.h"
+#include "visor/core/apic.h"
+#include "visor/core/machine.h"
+#include "visor/core/memory.h"
+#include "visor/core/pci.h"
+#include "visor/core/print.h"
+
+enum { ADDRESS_BITS_MAX = 48 };
+
+const char *visor_init(const struct boot_info *info)
+{
+    uint64_t nested, own;
+    const char *why = svm_missing();
+    if (why) return why;
+    if (!info->processors || info->processors > VCPU_MAX) return "more processors than are known";
+    unsigned bits = cpuid(0x80000008, 0).a & 0xff;
+    memory_init(info->free_base, info->free_bytes);
+    machine_init(info, read_cr4() & CR4_LA57 ? 5 : 4, bits > ADDRESS_BITS_MAX ? ADDRESS_BITS_MAX : bits, &nested, &own);
+    host_init(own);
+    svm_init(nested);
+    for (unsigned i = 0; i < info->processors; i++) {
+        vcpus[i].index = i;
+        vcpus[i].svm = svm_cpu_new(&vcpus[i]);
+    }
+    apic_init();
+    pci_init(info->acpi_rsdp);
+    print("%u processors, %u address bits, memory at %llx + %llu KiB, %llu KiB of it free", info->processors, bits,
+          (unsigned long long)info->own_base, (unsigned long long)info->own_bytes >> 10,
+          (unsigned long long)memory_left() >> 10);
+    return NULL;
+}

@@ -1,0 +1,194 @@
+/* What a VM exit leads to. */
+#include "visor/arch/x86/svm/svm.h"
+#include "visor/core/memory.h"
+#include "visor/core/print.h"
+
+enum { FAULT_WRITE = 1 << 1 };
+#define FAULT_IN_TABLES (UINT64_C(1) << 33)
+
+void vcpu_code(const struct vcpu *vcpu, struct vcpu_code *code)
+{
+    const struct vmcb *v = vcpu->svm->vmcb;
+    bool is_64 = v->efer & EFER_LMA && v->cs.attributes & 1 << 9; /* CS.L */
+    code->bits = is_64 ? 64 : v->cs.attributes & 1 << 10 ? 32 : 16;
+    code->linear_rip = is_64 ? vcpu->rip : (v->cs.base + vcpu->rip) & UINT32_MAX;
+    code->paging = (struct guest_paging){v->cr0, v->cr3, v->cr4, v->efer};
+}
+
+void vcpu_skip(struct vcpu *vcpu, unsigned length)
+{
+    struct vcpu_code code;
+    vcpu_code(vcpu, &code);
+    vcpu->rip += length;
+    if (code.bits != 64) vcpu->rip &= UINT32_MAX;
+    vcpu->svm->vmcb->interrupt_shadow &= ~UINT64_C(1);
+}
+
+void vcpu_inject(struct vcpu *vcpu, unsigned vector, bool has_error, uint32_t error)
+{
+    vcpu->svm->vmcb->inject =
+        EVENT_VALID | EVENT_EXCEPTION << 8 | vector | (has_error ? EVENT_ERROR | (uint64_t)error << 32 : 0);
+}
+
+void svm_skip(struct svm_cpu *cpu, unsigned bytes)
+{
+    struct vcpu *vcpu = cpu->vcpu;
+    if (cpu->vmcb->next_rip) { /* the processor knows, where it can (NRIPS); else prefixes are counted */
+        cpu->vmcb->interrupt_shadow &= ~UINT64_C(1);
+        vcpu->rip = cpu->vmcb->next_rip;
+        return;
+    }
+    struct vcpu_code code;
+    uint8_t text[15];
+    unsigned prefixes = 0;
+    vcpu_code(vcpu, &code);
+    size_t n = guest_copy_virtual(text, &code.paging, code.linear_rip, sizeof text);
+    while (prefixes < n && text[prefixes] != 0x0f) prefixes++;
+    vcpu_skip(vcpu, (prefixes < n ? prefixes : 0) + bytes);
+}
+
+/* An event whose delivery the exit interrupted is delivered again. A software interrupt's instruction runs again by
+ * itself. */
+static void redeliver(struct svm_cpu *cpu)
+{
+    uint64_t event = cpu->vmcb->exit_event;
+    if (!(event & EVENT_VALID) || EVENT_TYPE(event) == EVENT_SOFTWARE) return;
+    unsigned vector = event & 0xff;
+    if (EVENT_TYPE(event) == EVENT_EXCEPTION && (vector == 3 || vector == 4)) return; /* INT3 and INTO, too */
+    cpu->vmcb->inject = event;
+}
+
+static void exit_nmi(struct svm_cpu *cpu)
+{
+    host_take_nmi();
+    if (__atomic_exchange_n(&cpu->vcpu->kicked, 0, __ATOMIC_SEQ_CST)) return;
+    cpu->vcpu->nmi = 1;
+}
+
+/* Before entry: an NMI for the guest, unless its last one is not over or another event goes first. */
+static void offer_nmi(struct svm_cpu *cpu)
+{
+    if (!cpu->vcpu->nmi || cpu->in_nmi || cpu->vmcb->inject & EVENT_VALID) return;
+    cpu->vcpu->nmi = 0;
+    cpu->in_nmi = true;
+    cpu->vmcb->intercept1 |= INTERCEPT_IRET;
+    cpu->vmcb->inject = EVENT_VALID | EVENT_NMI << 8 | VECTOR_NMI;
+}
+
+static void nested_fault(struct svm_cpu *cpu)
+{
+    struct vmcb *v = cpu->vmcb;
+    if (v->exit_info1 &
+        FAULT_IN_TABLES) { /* page tables where there is no memory: what would follow is a #PF without end */
+        vcpu_inject(cpu->vcpu, VECTOR_GP, true, 0);
+        return;
+    }
+    exit_memory(cpu->vcpu, v->exit_info2, v->exit_info1 & FAULT_WRITE);
+}
+
+static void exit_port_instruction(struct svm_cpu *cpu)
+{
+    uint64_t info = cpu->vmcb->exit_info1;
+    if (info & (1 << 2 | 1 << 3)) { /* INS, OUTS: nobody does that to a watched port */
+        vcpu_inject(cpu->vcpu, VECTOR_GP, true, 0);
+        return;
+    }
+    exit_port(cpu->vcpu, (uint16_t)(info >> 16), (unsigned)(info >> 4 & 7), info & 1);
+    cpu->vcpu->rip = cpu->vmcb->exit_info2;
+    cpu->vmcb->interrupt_shadow &= ~UINT64_C(1);
+}
+
+/* A triple fault: a machine resets, so this one does. */
+static void shutdown(struct svm_cpu *cpu)
+{
+    print("processor %u: triple fault at %llx; the machine resets", cpu->vcpu->index,
+          (unsigned long long)cpu->vmcb->rip);
+    out8(0xcf9, 0x02);
+    out8(0xcf9, 0x06);
+    out8(0x64, 0xfe);
+    panic("the reset did not come");
+}
+
+static void dispatch(struct svm_cpu *cpu)
+{
+    switch (cpu->vmcb->exit_code) {
+    case EXIT_NESTED_FAULT:
+        machine_lock();
+        nested_fault(cpu);
+        machine_unlock();
+        break;
+    case EXIT_PORT:
+        machine_lock();
+        exit_port_instruction(cpu);
+        machine_unlock();
+        break;
+    case EXIT_MSR:
+        svm_exit_msr(cpu);
+        break;
+    case EXIT_CPUID:
+        exit_cpuid(cpu->vcpu, cpu->vmcb->cr4);
+        svm_skip(cpu, 2);
+        break;
+    case EXIT_NMI:
+        exit_nmi(cpu);
+        break;
+    case EXIT_IRET:
+        cpu->in_nmi = false;
+        cpu->vmcb->intercept1 &= ~(uint32_t)INTERCEPT_IRET;
+        break;
+    case EXIT_INIT:
+        host_take_nmi();
+        break; /* VM_CR turned it into #SX, which our handler drops */
+    case EXIT_SHUTDOWN:
+        shutdown(cpu);
+        break;
+    case EXIT_VMRUN: /* there is no SVM for the guest */
+    case EXIT_VMMCALL:
+    case EXIT_VMLOAD:
+    case EXIT_VMSAVE:
+    case EXIT_STGI:
+    case EXIT_CLGI:
+    case EXIT_SKINIT:
+    case EXIT_INVLPGA:
+        vcpu_inject(cpu->vcpu, VECTOR_UD, false, 0);
+        break;
+    default:
+        panic("processor %u: exit %llx (%llx, %llx) at %llx", cpu->vcpu->index,
+              (unsigned long long)cpu->vmcb->exit_code, (unsigned long long)cpu->vmcb->exit_info1,
+              (unsigned long long)cpu->vmcb->exit_info2, (unsigned long long)cpu->vmcb->rip);
+    }
+}
+
+void svm_exit(struct svm_cpu *cpu)
+{
+    struct vmcb *v = cpu->vmcb;
+    struct vcpu *vcpu = cpu->vcpu;
+    vcpu->regs[VCPU_RAX] = v->rax;
+    vcpu->regs[VCPU_RSP] = v->rsp;
+    vcpu->rip = v->rip;
+    vcpu->rflags = v->rflags;
+    v->tlb_control = 0;
+    v->inject = 0;
+    vcpu->exits++;
+    redeliver(cpu);
+    dispatch(cpu);
+    if (vcpu->init) exit_kick(vcpu);
+    offer_nmi(cpu);
+    v->rax = vcpu->regs[VCPU_RAX];
+    v->rsp = vcpu->regs[VCPU_RSP];
+    v->rip = vcpu->rip;
+    v->rflags = vcpu->rflags;
+}
+
+void svm_loop(void *arg)
+{
+    struct svm_cpu *cpu = arg;
+    struct vcpu *vcpu = cpu->vcpu;
+    for (;;) {
+        __atomic_store_n(&vcpu->in_guest, 1, __ATOMIC_SEQ_CST);
+        if (__atomic_exchange_n(&vcpu->flush, 0, __ATOMIC_SEQ_CST)) cpu->vmcb->tlb_control = 1;
+        svm_run(vcpu, memory_physical(cpu->vmcb));
+        __atomic_store_n(&vcpu->in_guest, 0, __ATOMIC_SEQ_CST);
+        svm_exit(cpu);
+    }
+}

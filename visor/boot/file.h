@@ -1,0 +1,15 @@
+/* Files of the EFI system partition that this program was loaded from. */
+#ifndef VISOR_BOOT_FILE_H
+#define VISOR_BOOT_FILE_H
+
+#include "visor/boot/efi.h"
+#include "visor/core/config.h"
+
+/* Reads a file of at most *bytes bytes; *bytes is its size afterwards. False if it is not there, or longer. */
+bool file_read(struct efi_boot_services *boot, efi_handle device, const uint16_t *path, void *out, size_t *bytes);
+
+/* Starts the configuration's `loader` with its `options`; without one, or when it cannot be started, returns what makes
+ * the firmware go on with its boot order. */
+efi_status file_chain(struct efi_boot_services *boot, efi_handle self, efi_handle device, const struct config *config);
+
+#endif

@@ -1,0 +1,31 @@
+/* What the UEFI application hands to the hypervisor, which is a relocated copy of the same image. */
+#ifndef VISOR_BOOT_INFO_H
+#define VISOR_BOOT_INFO_H
+
+#include "visor/core/config.h"
+
+#define INFO_RAM_MAX 256
+#define INFO_CONFIG_BYTES 16384
+
+struct boot_info {
+    uint64_t own_base, own_bytes;   /* the hypervisor's memory: all of it, a multiple of 2 MiB, aligned */
+    uint64_t free_base, free_bytes; /* its part behind the image */
+    unsigned processors;
+    unsigned ram_count;
+    struct {
+        uint64_t base, bytes;
+    } ram[INFO_RAM_MAX]; /* the firmware's memory map: what is RAM, hypervisor's memory excluded */
+    uint64_t acpi_rsdp;  /* 0: none */
+    size_t config_bytes;
+    char config[INFO_CONFIG_BYTES];
+};
+
+/* Makes everything that does not depend on a processor. Called once in the copy, by the firmware's processor, before
+ * visor_launch. NULL, or one line that says why this machine cannot be virtualised. Nothing is changed then. */
+const char *visor_init(const struct boot_info *info);
+
+/* Makes the calling processor a guest, which goes on at resume_rip with resume_rsp and RAX 0: does not return, other
+ * than with 1 if the processor cannot be virtualised. */
+uint64_t visor_launch(uint64_t resume_rip, uint64_t resume_rsp);
+
+#endif

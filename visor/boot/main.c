@@ -1,0 +1,169 @@
+/* chronovisor.efi as the firmware starts it: reserves memory, copies this image there, has the copy virtualise every
+ * processor, and goes on, as a guest, to the operating system's loader. */
+#include "visor/boot/efi.h"
+#include "visor/boot/file.h"
+#include "visor/boot/image.h"
+#include "visor/boot/info.h"
+#include "visor/core/print.h"
+
+#define LARGE_BYTES (UINT64_C(2) << 20)
+enum { MEMORY_MIB_DEFAULT = 32, MEMORY_MIB_MIN = 8, MEMORY_MIB_MAX = 4096 };
+
+static const uint16_t config_path[] = u"\\EFI\\chronovisor\\chronovisor.cfg";
+static const struct efi_guid loaded_image_guid = EFI_LOADED_IMAGE_GUID, mp_guid = EFI_MP_SERVICES_GUID,
+                             acpi_guid = EFI_ACPI_20_GUID;
+
+/* enter.S */
+uint64_t visor_enter(uint64_t (*launch)(uint64_t rip, uint64_t rsp));
+
+struct stage {
+    struct efi_system_table *system;
+    struct efi_boot_services *boot;
+    struct efi_loaded_image *image;
+    struct boot_info *info;
+    uint64_t moved;  /* from this image to the copy */
+    uint32_t failed; /* processors that could not be launched */
+    char why[128];
+};
+
+static void *in_copy(const struct stage *s, const void *here)
+{
+    return (void *)((uintptr_t)here + s->moved);
+}
+
+/* Takes 2 MiB-aligned memory that the operating system's memory map will call reserved. */
+static bool reserve(struct stage *s, uint64_t bytes)
+{
+    uint64_t at, pages = (bytes + LARGE_BYTES) / EFI_PAGE_BYTES;
+    if (s->boot->allocate_pages(0, EFI_RESERVED, pages, &at)) return false;
+    uint64_t base = align_down(at + LARGE_BYTES - 1, LARGE_BYTES), end = at + pages * EFI_PAGE_BYTES;
+    if (base > at) s->boot->free_pages(at, (base - at) / EFI_PAGE_BYTES);
+    if (end > base + bytes) s->boot->free_pages(base + bytes, (end - base - bytes) / EFI_PAGE_BYTES);
+    s->info->own_base = base;
+    s->info->own_bytes = bytes;
+    return true;
+}
+
+static bool copy_image(struct stage *s)
+{
+    uint64_t image = (s->image->bytes + EFI_PAGE_BYTES - 1) & ~(uint64_t)(EFI_PAGE_BYTES - 1);
+    uint8_t *to = (uint8_t *)(uintptr_t)s->info->own_base;
+    if (image >= s->info->own_bytes / 2) return false;
+    memcpy(to, s->image->base, s->image->bytes);
+    s->moved = s->info->own_base - (uint64_t)(uintptr_t)s->image->base;
+    s->info->free_base = s->info->own_base + image;
+    s->info->free_bytes = s->info->own_bytes - image;
+    return image_relocate(to, s->image->bytes, s->moved);
+}
+
+static bool is_ram(uint32_t type)
+{
+    return (type >= EFI_LOADER_CODE && type <= EFI_CONVENTIONAL) || type == EFI_ACPI_RECLAIM || type == EFI_ACPI_NVS;
+}
+
+static bool memory_map(struct stage *s)
+{
+    uint64_t bytes = 0, key, entry;
+    uint32_t version;
+    void *map;
+    s->boot->get_memory_map(&bytes, NULL, &key, &entry, &version);
+    bytes += 16 * entry; /* the allocation itself may add some */
+    if (s->boot->allocate_pool(EFI_LOADER_DATA, bytes, &map) ||
+        s->boot->get_memory_map(&bytes, map, &key, &entry, &version))
+        return false;
+    struct boot_info *info = s->info;
+    for (uint64_t at = 0; at + entry <= bytes; at += entry) {
+        const struct efi_memory_descriptor *d = (const void *)((const uint8_t *)map + at);
+        if (!is_ram(d->type)) continue;
+        uint64_t n = d->pages * EFI_PAGE_BYTES;
+        if (info->ram_count &&
+            info->ram[info->ram_count - 1].base + info->ram[info->ram_count - 1].bytes == d->physical) {
+            info->ram[info->ram_count - 1].bytes += n;
+            continue;
+        }
+        if (info->ram_count == INFO_RAM_MAX) return false;
+        info->ram[info->ram_count].base = d->physical;
+        info->ram[info->ram_count++].bytes = n;
+    }
+    s->boot->free_pool(map);
+    return true;
+}
+
+static void look_around(struct stage *s, struct efi_mp_services **mp)
+{
+    uint64_t all, enabled;
+    s->info->processors = 1;
+    *mp = NULL;
+    if (!s->boot->locate_protocol(&mp_guid, NULL, (void **)mp) && !(*mp)->count(*mp, &all, &enabled))
+        s->info->processors = (unsigned)all;
+    for (uint64_t i = 0; i < s->system->tables; i++)
+        if (!memcmp(&s->system->table[i].guid, &acpi_guid, sizeof acpi_guid))
+            s->info->acpi_rsdp = (uint64_t)(uintptr_t)s->system->table[i].table;
+}
+
+/* On each of the firmware's other processors. */
+static void launch_here(void *arg)
+{
+    struct stage *s = arg;
+    if (visor_enter((uint64_t(*)(uint64_t, uint64_t))in_copy(s, (void *)(uintptr_t)visor_launch)))
+        __atomic_add_fetch(&s->failed, 1, __ATOMIC_SEQ_CST);
+}
+
+/* NULL, or why the machine stays as it is. */
+static const char *virtualise(struct stage *s, const struct config *config)
+{
+    struct efi_mp_services *mp;
+    uint64_t mib = config_number(config, "memory_mib", MEMORY_MIB_DEFAULT);
+    if (mib < MEMORY_MIB_MIN || mib > MEMORY_MIB_MAX || mib % 2) return "memory_mib must be even, from 8 to 4096";
+    if (!reserve(s, mib << 20)) return "the firmware has not that much memory (memory_mib)";
+    if (!copy_image(s)) return "this image cannot be moved";
+    if (!memory_map(s)) return "the firmware's memory map is too long";
+    look_around(s, &mp);
+    const char *(*init)(const struct boot_info *) =
+        (const char *(*)(const struct boot_info *))in_copy(s, (void *)(uintptr_t)visor_init);
+    const char *why = init(s->info);
+    if (why) {
+        size_t n = strlen(why); /* it is in the copy, which goes */
+        memcpy(s->why, why, n < sizeof s->why ? n + 1 : sizeof s->why - 1);
+        s->boot->free_pages(s->info->own_base, s->info->own_bytes / EFI_PAGE_BYTES);
+        return s->why;
+    }
+    if (s->info->processors > 1 && mp->start_all(mp, launch_here, 0, NULL, 0, s, NULL))
+        return "the other processors do not start";
+    launch_here(s);
+    return s->failed ? "not every processor could be virtualised" : NULL;
+}
+
+/* On the firmware's console, which may be COM1 as well. */
+static void say(struct stage *s, const char *text)
+{
+    uint16_t wide[128];
+    size_t n = 0;
+    for (; text[n] && n < ARRAY_LENGTH(wide) - 3; n++) wide[n] = (uint8_t)text[n];
+    wide[n++] = '\r', wide[n++] = '\n', wide[n] = 0;
+    if (!s->system->out) {
+        print("%s", text);
+        return;
+    }
+    s->system->out->output_string(s->system->out, u"visor: ");
+    s->system->out->output_string(s->system->out, wide);
+}
+
+efi_status efi_main(efi_handle handle, struct efi_system_table *system);
+efi_status efi_main(efi_handle handle, struct efi_system_table *system)
+{
+    struct stage s = {.system = system, .boot = system->boot};
+    if (s.boot->handle_protocol(handle, &loaded_image_guid, (void **)&s.image)) return EFI_LOAD_ERROR;
+    if (s.boot->allocate_pool(EFI_LOADER_DATA, sizeof *s.info, (void **)&s.info)) return EFI_LOAD_ERROR;
+    memset(s.info, 0, sizeof *s.info);
+    s.info->config_bytes = INFO_CONFIG_BYTES;
+    if (!file_read(s.boot, s.image->device, config_path, s.info->config, &s.info->config_bytes)) {
+        s.info->config_bytes = 0;
+        say(&s, "no \\EFI\\chronovisor\\chronovisor.cfg; defaults are used");
+    }
+    struct config config = {s.info->config, s.info->config_bytes};
+    const char *why = virtualise(&s, &config);
+    say(&s, why ? why : "this machine is watched");
+    if (why) say(&s, "not watched: the machine boots as if this program were not here");
+    return file_chain(s.boot, handle, s.image->device, &config);
+}

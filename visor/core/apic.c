@@ -1,0 +1,107 @@
+#include "visor/core/apic.h"
+#include "visor/arch/x86/cpu.h"
+#include "visor/core/mmio.h"
+#include "visor/core/print.h"
+#include "visor/core/smp.h"
+
+enum { APIC_ID = 0x20, APIC_ICR = 0x300, APIC_ICR_HIGH = 0x310 };
+enum { MODE_NMI = 4, MODE_INIT = 5, MODE_SIPI = 6, BASE_X2APIC = 1 << 10, BASE_ENABLED = 1 << 11 };
+enum { ICR_LOGICAL = 1 << 11, ICR_PENDING = 1 << 12, ICR_ASSERT = 1 << 14, ICR_LEVEL = 1 << 15 };
+enum { TO_SELF = 1, TO_ALL = 2, TO_OTHERS = 3, KICK_TRIES = 1000000 };
+
+static uint64_t page; /* where the xAPIC is */
+
+static bool x2apic_on(void)
+{
+    return rdmsr(MSR_APIC_BASE) & BASE_X2APIC;
+}
+
+/* INIT or SIPI to one processor. */
+static void deliver(struct vcpu *to, unsigned mode, uint8_t vector)
+{
+    if (mode == MODE_INIT)
+        smp_init(to);
+    else
+        smp_sipi(to, vector);
+}
+
+static void deliver_all(struct vcpu *from, unsigned mode, uint64_t icr, uint32_t destination, uint32_t everybody)
+{
+    unsigned shorthand = icr >> 18 & 3;
+    for (unsigned i = 0; i < vcpu_count; i++) {
+        struct vcpu *to = &vcpus[i];
+        bool meant =
+            shorthand ? to != from || shorthand != TO_OTHERS : destination == everybody || destination == to->apic_id;
+        if (meant && to != from) deliver(to, mode, (uint8_t)icr);
+    }
+}
+
+void apic_icr_write(struct vcpu *vcpu, uint64_t icr, bool x2apic)
+{
+    unsigned mode = icr >> 8 & 7;
+    if (mode != MODE_INIT && mode != MODE_SIPI) {
+        if (x2apic)
+            wrmsr(MSR_X2APIC_ICR, icr);
+        else
+            mmio_real_write(page + APIC_ICR, 4, (uint32_t)icr);
+        return;
+    }
+    if (mode == MODE_INIT && icr & ICR_LEVEL && !(icr & ICR_ASSERT))
+        return; /* de-assertion: no processor does anything */
+    if (icr & ICR_LOGICAL && !(icr >> 18 & 3)) {
+        print("processor %u: INIT or SIPI to a logical destination is dropped", vcpu->index);
+        return;
+    }
+    uint32_t destination = x2apic ? (uint32_t)(icr >> 32) : (uint32_t)(mmio_real_read(page + APIC_ICR_HIGH, 4) >> 24);
+    deliver_all(vcpu, mode, icr, destination, x2apic ? UINT32_MAX : 0xff);
+}
+
+static struct vcpu *current(void)
+{
+    uint32_t id = cpuid(1, 0).b >> 24;
+    for (unsigned i = 0; i < vcpu_count; i++)
+        if (vcpus[i].apic_id == id) return &vcpus[i];
+    panic("no processor has APIC id %u", id);
+}
+
+static bool page_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
+{
+    (void)arg;
+    if (offset != APIC_ICR) return false;
+    apic_icr_write(current(), (uint32_t)value, false);
+    return true;
+}
+
+static const struct mmio_ops ops = {.write = page_write};
+
+void apic_init(void)
+{
+    page = rdmsr(MSR_APIC_BASE) & 0xffffffffff000;
+    if (!mmio_register(page, PAGE_BYTES, &ops, NULL)) panic("the local APIC's page cannot be watched");
+}
+
+bool apic_base_write(uint64_t value)
+{
+    uint64_t old = rdmsr(MSR_APIC_BASE);
+    if ((value ^ old) & ~(uint64_t)(BASE_X2APIC | BASE_ENABLED)) return false;
+    if (value & BASE_X2APIC && !(value & BASE_ENABLED)) return false; /* #GP on hardware, which we must not take */
+    if (old & BASE_X2APIC && (value & (BASE_X2APIC | BASE_ENABLED)) == BASE_ENABLED) return false;
+    if (value & BASE_X2APIC && !(cpuid(1, 0).c & 1 << 21)) return false;
+    wrmsr(MSR_APIC_BASE, value);
+    return true;
+}
+
+void apic_kick(struct vcpu *to)
+{
+    __atomic_store_n(&to->kicked, 1, __ATOMIC_SEQ_CST);
+    if (x2apic_on()) {
+        wrmsr(MSR_X2APIC_ICR, (uint64_t)to->apic_id << 32 | ICR_ASSERT | MODE_NMI << 8);
+        return;
+    }
+    uint32_t high = (uint32_t)mmio_real_read(page + APIC_ICR_HIGH, 4); /* the guest may stand between its two writes */
+    for (unsigned i = 0; i < KICK_TRIES && mmio_real_read(page + APIC_ICR, 4) & ICR_PENDING; i++) pause_cpu();
+    mmio_real_write(page + APIC_ICR_HIGH, 4, (uint64_t)to->apic_id << 24);
+    mmio_real_write(page + APIC_ICR, 4, ICR_ASSERT | MODE_NMI << 8);
+    for (unsigned i = 0; i < KICK_TRIES && mmio_real_read(page + APIC_ICR, 4) & ICR_PENDING; i++) pause_cpu();
+    mmio_real_write(page + APIC_ICR_HIGH, 4, high);
+}

@@ -1,0 +1,19 @@
+/* The machine that the guest has: nested paging, and what of it the hypervisor keeps. */
+#ifndef VISOR_CORE_MACHINE_H
+#define VISOR_CORE_MACHINE_H
+
+#include "visor/boot/info.h"
+#include "visor/core/paging.h"
+
+/* Makes nested paging and the hypervisor's own tables; returns the roots. */
+void machine_init(const struct boot_info *info, unsigned levels, unsigned address_bits, uint64_t *nested_root,
+                  uint64_t *own_root);
+
+/* What the guest may do with the page at gpa without an exit. False when there is no table left, or gpa is beyond the
+ * map. */
+bool machine_protect(uint64_t gpa, bool reads, bool writes);
+
+/* What machine_protect changed holds on every processor from here on. */
+void machine_flush(void);
+
+#endif

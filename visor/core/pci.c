@@ -1,0 +1,189 @@
+/* Configuration mechanism 1 (PCI 3.0, 3.2.2.3.2), shared with the guest: its address register is kept apart from ours,
+ * and a function that is the hypervisor's answers as an empty slot does. */
+#include "visor/core/pci.h"
+#include "visor/arch/x86/cpu.h"
+#include "visor/core/machine.h"
+#include "visor/core/mmio.h"
+#include "visor/core/vcpu.h"
+
+enum { ADDRESS = 0xcf8, DATA = 0xcfc, HIDDEN_MAX = 8, BUSES = 256 };
+#define ADDRESS_ENABLE (1u << 31)
+
+static pci_bdf hidden[HIDDEN_MAX];
+static unsigned hidden_count;
+static uint32_t guest_address;
+static uint64_t ecam_base; /* of bus 0; 0: none */
+static unsigned ecam_first, ecam_last;
+
+static uint32_t address_of(pci_bdf bdf, unsigned reg)
+{
+    return ADDRESS_ENABLE | (uint32_t)bdf << 8 | (reg & 0xfc);
+}
+
+uint32_t pci_read(pci_bdf bdf, unsigned reg)
+{
+    out32(ADDRESS, address_of(bdf, reg));
+    return in32(DATA);
+}
+
+void pci_write(pci_bdf bdf, unsigned reg, uint32_t value)
+{
+    out32(ADDRESS, address_of(bdf, reg));
+    out32(DATA, value);
+}
+
+bool pci_find(uint32_t class_code, unsigned index, pci_bdf *bdf)
+{
+    for (unsigned slot = 0; slot < BUSES * 32; slot++) {
+        for (unsigned function = 0; function < 8; function++) {
+            pci_bdf at = (pci_bdf)(slot << 3 | function);
+            if (pci_read(at, 0) == UINT32_MAX) {
+                if (!function) break;
+                continue;
+            }
+            if (pci_read(at, 8) >> 8 == class_code && !index--) {
+                *bdf = at;
+                return true;
+            }
+            if (!function && !(pci_read(at, 12) >> 23 & 1)) break; /* one function */
+        }
+    }
+    return false;
+}
+
+uint64_t pci_bar(pci_bdf bdf, unsigned bar, uint64_t *bytes)
+{
+    unsigned reg = 0x10 + 4 * bar;
+    uint32_t low = pci_read(bdf, reg), command = pci_read(bdf, 4);
+    bool wide = (low >> 1 & 3) == 2 && bar < 5;
+    uint32_t high = wide ? pci_read(bdf, reg + 4) : 0;
+    if (bar > 5 || low & 1) return 0;
+    pci_write(bdf, 4, command & 0xfffd); /* no memory decoding meanwhile; status bits are left alone */
+    pci_write(bdf, reg, UINT32_MAX);
+    uint64_t mask = pci_read(bdf, reg) & ~15u;
+    pci_write(bdf, reg, low);
+    if (wide) {
+        pci_write(bdf, reg + 4, UINT32_MAX);
+        mask |= (uint64_t)pci_read(bdf, reg + 4) << 32;
+        pci_write(bdf, reg + 4, high);
+    } else if (mask) {
+        mask |= UINT64_C(0xffffffff) << 32;
+    }
+    pci_write(bdf, 4, command & 0xffff);
+    *bytes = mask ? ~mask + 1 : 0;
+    return mask ? (uint64_t)high << 32 | (low & ~15u) : 0;
+}
+
+bool pci_is_hidden(pci_bdf bdf)
+{
+    for (unsigned i = 0; i < hidden_count; i++)
+        if (hidden[i] == bdf) return true;
+    return false;
+}
+
+/* A page of registers that the guest sees as nothing at all. */
+static bool nothing_read(void *arg, uint64_t offset, unsigned width, uint64_t *value)
+{
+    *value = UINT64_MAX;
+    return true;
+}
+
+static bool nothing_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
+{
+    return true;
+}
+
+static const struct mmio_ops nothing = {nothing_read, nothing_write};
+
+bool pci_hide(pci_bdf bdf)
+{
+    if (hidden_count == HIDDEN_MAX) return false;
+    hidden[hidden_count++] = bdf;
+    if (ecam_base && bdf >> 8 >= ecam_first && bdf >> 8 <= ecam_last &&
+        !mmio_register(ecam_base + ((uint64_t)bdf << 12), PAGE_BYTES, &nothing, NULL))
+        return false;
+    for (unsigned bar = 0; bar < 6; bar++) {
+        uint64_t bytes, base = pci_bar(bdf, bar, &bytes);
+        if (base &&
+            !mmio_register(align_down(base, PAGE_BYTES), bytes < PAGE_BYTES ? PAGE_BYTES : bytes, &nothing, NULL))
+            return false;
+        if (base && (pci_read(bdf, 0x10 + 4 * bar) >> 1 & 3) == 2) bar++;
+    }
+    return true;
+}
+
+/* --- the guest's side */
+
+static uint32_t data_in(uint16_t port, unsigned size)
+{
+    return size == 1 ? in8(port) : size == 2 ? in16(port) : in32(port);
+}
+
+static void data_out(uint16_t port, unsigned size, uint32_t value)
+{
+    if (size == 1)
+        out8(port, (uint8_t)value);
+    else if (size == 2)
+        out16(port, (uint16_t)value);
+    else
+        out32(port, value);
+}
+
+static bool guest_is_blind(void)
+{
+    return guest_address & ADDRESS_ENABLE && pci_is_hidden((pci_bdf)(guest_address >> 8));
+}
+
+void exit_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
+{
+    uint64_t *rax = &vcpu->regs[VCPU_RAX];
+    bool is_data = port < DATA + 4 && port + size > DATA; /* in part, too */
+    uint32_t value = (uint32_t)*rax;
+    if (!is_data && port == ADDRESS && size == 4) { /* CF8h counts as a whole only; CF9h is the reset register */
+        if (!in) guest_address = value;
+        value = guest_address;
+    } else if (is_data && guest_is_blind()) {
+        value = UINT32_MAX;
+    } else {
+        if (is_data) out32(ADDRESS, guest_address);
+        if (in)
+            value = data_in(port, size);
+        else
+            data_out(port, size, value);
+    }
+    if (!in) return;
+    *rax = size == 4   ? value
+           : size == 2 ? (*rax & ~UINT64_C(0xffff)) | (value & 0xffff)
+                       : (*rax & ~UINT64_C(0xff)) | (value & 0xff);
+}
+
+/* --- ACPI: where configuration space is mapped (PCI Firmware Specification 3.3, 4.1.2) */
+
+static const uint8_t *table_find(uint64_t rsdp, const char *signature)
+{
+    const uint8_t *root = (const uint8_t *)(uintptr_t)rsdp;
+    uint64_t xsdt;
+    if (!rsdp || memcmp(root, "RSD PTR ", 8) != 0) return NULL;
+    memcpy(&xsdt, root + 24, 8);
+    const uint8_t *table = (const uint8_t *)(uintptr_t)xsdt;
+    uint32_t bytes;
+    if (!xsdt) return NULL;
+    memcpy(&bytes, table + 4, 4);
+    for (uint32_t at = 36; at + 8 <= bytes && at < 4096; at += 8) {
+        uint64_t entry;
+        memcpy(&entry, table + at, 8);
+        if (entry && !memcmp((const void *)(uintptr_t)entry, signature, 4)) return (const uint8_t *)(uintptr_t)entry;
+    }
+    return NULL;
+}
+
+void pci_init(uint64_t rsdp)
+{
+    const uint8_t *mcfg = table_find(rsdp, "MCFG");
+    vcpu_watch_ports(ADDRESS, 1);
+    vcpu_watch_ports(DATA, 4);
+    if (!mcfg) return;
+    memcpy(&ecam_base, mcfg + 44, 8); /* the first segment group; there are no others on the machines that are known */
+    ecam_first = mcfg[54];
+    ecam_last = mcfg[55];
+}
