@@ -18,23 +18,43 @@ struct captures {
 };
 
 struct memory_dates {
-    struct chv_store *store;
+    struct chv_store *store, *disks;
     size_t spaces;
     struct captures *of; /* by space id */
     struct chv_event *events;
     size_t event_count;
 };
 
-int memory_dates_new(struct chv_store *store, struct memory_dates **out, struct chv_err *err)
+int memory_dates_new(struct chv_store *store, struct chv_store *disks, struct memory_dates **out, struct chv_err *err)
 {
     struct memory_dates *d = *out = calloc(1, sizeof *d);
     if (!d) return chv_err_set(err, ENOMEM, "out of memory");
     d->store = store;
+    d->disks = disks;
+    if (disks && chv_store_block_bytes(disks) != chv_store_block_bytes(store))
+        return chv_err_set(err, EINVAL, "the blocks of the two stores differ in size, so contents of one cannot be looked up in the other");
     for (size_t i = 0; i < chv_store_space_count(store); i++)
         if (chv_store_space(store, i)->id >= d->spaces) d->spaces = chv_store_space(store, i)->id + 1u;
     d->of = calloc(d->spaces + 1, sizeof *d->of);
     d->events = malloc(SIGHTINGS_MAX * sizeof *d->events);
     return d->of && d->events ? 0 : chv_err_set(err, ENOMEM, "out of memory");
+}
+
+static bool is_disk(const struct chv_space *space)
+{
+    return strncmp(space->name, "disk:", 5) == 0;
+}
+
+static bool has_disk(const struct chv_store *store)
+{
+    for (size_t i = 0; store && i < chv_store_space_count(store); i++)
+        if (is_disk(chv_store_space(store, i))) return true;
+    return false;
+}
+
+bool memory_dates_has_disk(const struct memory_dates *d)
+{
+    return has_disk(d->store) || has_disk(d->disks);
 }
 
 void memory_dates_free(struct memory_dates *d)
@@ -117,27 +137,39 @@ static void on_disk(const struct chv_space *space, const struct chv_event *e, ui
     if (end_ns > out->disk_until_ns) out->disk_until_ns = end_ns;
 }
 
-int memory_dates_of(struct memory_dates *d, const uint8_t *block, const uint8_t hash[CHV_HASH_BYTES], struct content_dates *out, struct chv_err *err)
+/* Every sighting in one of the stores. The other one is asked for its disks only. */
+static int look_in(struct memory_dates *d, struct chv_store *store, const uint8_t hash[CHV_HASH_BYTES], struct content_dates *out, struct chv_err *err)
 {
-    uint32_t bytes = chv_store_block_bytes(d->store);
-    *out = (struct content_dates){0};
-    if (block_kind(block, bytes) != BLOCK_PROBATIVE) return 0;
+    uint64_t unit = chv_store_block_bytes(store) / CHV_SECTOR_BYTES;
     d->event_count = 0;
-    int64_t n = chv_store_sightings(d->store, hash, SIGHTINGS_MAX, keep, d, err);
+    int64_t n = chv_store_sightings(store, hash, SIGHTINGS_MAX, keep, d, err);
     if (n < 0) return (int)n;
-    out->capped = n == SIGHTINGS_MAX;
+    out->capped |= n == SIGHTINGS_MAX;
     for (size_t i = 0; i < d->event_count; i++) {
         const struct chv_event *e = &d->events[i];
-        const struct chv_space *space = chv_store_space_by_id(d->store, e->space);
+        const struct chv_space *space = chv_store_space_by_id(store, e->space);
         struct chv_event next;
-        if (!space || e->space >= d->spaces) continue;
-        int r = list_captures(d, space, err);
-        if (r == 0) r = chv_store_next_version(d->store, e->space, chv_event_lba(e) / (bytes / CHV_SECTOR_BYTES), e->seq, &next, err);
+        if (!space || (store != d->store && !is_disk(space))) continue;
+        int r = chv_store_next_version(store, e->space, chv_event_lba(e) / unit, e->seq, &next, err);
         if (r < 0) return r;
-        if (strncmp(space->name, "disk:", 5) == 0)
-            on_disk(space, e, r ? next.time_ns : UINT64_MAX, out);
-        else
-            in_memory(d, e, r ? next.seq : UINT64_MAX, out);
+        uint64_t end_seq = r ? next.seq : UINT64_MAX, end_ns = r ? next.time_ns : UINT64_MAX;
+        if (is_disk(space)) {
+            on_disk(space, e, end_ns, out);
+            continue;
+        }
+        if (e->space >= d->spaces) continue;
+        r = list_captures(d, space, err);
+        if (r < 0) return r;
+        in_memory(d, e, end_seq, out);
     }
-    return 1;
+    return 0;
+}
+
+int memory_dates_of(struct memory_dates *d, const uint8_t *block, const uint8_t hash[CHV_HASH_BYTES], struct content_dates *out, struct chv_err *err)
+{
+    *out = (struct content_dates){0};
+    if (block_kind(block, chv_store_block_bytes(d->store)) != BLOCK_PROBATIVE) return 0;
+    int r = look_in(d, d->store, hash, out, err);
+    if (r == 0 && d->disks) r = look_in(d, d->disks, hash, out, err);
+    return r < 0 ? r : 1;
 }

@@ -16,8 +16,11 @@ struct content_dates {
     bool capped;                          /* there are more sightings than were looked at */
 };
 
-/* The store is borrowed. 0, -errno. */
-int memory_dates_new(struct chv_store *store, struct memory_dates **out, struct chv_err *err);
+/* Both are borrowed; `disks` is another store with recorded disks, or NULL. 0, -errno; EINVAL: their blocks differ in size. Free in both
+ * cases. */
+int memory_dates_new(struct chv_store *store, struct chv_store *disks, struct memory_dates **out, struct chv_err *err);
+/* Is there a disk in what is looked at? */
+bool memory_dates_has_disk(const struct memory_dates *d);
 void memory_dates_free(struct memory_dates *d);
 /* `block` is one block of the store (chv_store_block_bytes), `hash` its SHA-256. Returns 1 with *out, 0 when the content says nothing about
  * where it came from (constant, repetitive), or -errno. */

@@ -245,6 +245,11 @@ const char *memory_disk_name(const struct memory_disk *d)
     return d->name;
 }
 
+struct chv_store *memory_disk_store(const struct memory_disk *d)
+{
+    return d->own;
+}
+
 void memory_disk_close(struct memory_disk *d)
 {
     if (!d) return;

@@ -28,6 +28,8 @@ void memory_disk_close(struct memory_disk *d);
 const struct disk_file *memory_disk_file(struct memory_disk *d, const struct linux_origin *origin);
 /* "disk:vda as of seq:12", or "" when there is none. */
 const char *memory_disk_name(const struct memory_disk *d);
+/* Of --disk-store; NULL: none was given. Borrowed. */
+struct chv_store *memory_disk_store(const struct memory_disk *d);
 
 #define MEMORY_DISK_OPTIONS                                                                                     \
     {"--disk-store", "DIR", "suspicious: the store with the recorded disk (default: the memory's)"},            \

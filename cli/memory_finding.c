@@ -66,6 +66,7 @@ int finding_dates(struct finding *f, struct memory_dates *dates, struct chv_stor
     struct dating d = {.f = f, .dates = dates, .disk = disk, .kernel = kernel, .block_bytes = chv_store_block_bytes(store), .err = err,
                        .changed_only = !(f->why & ~(unsigned)(FINDING_DIFFERS | FINDING_COPY))};
     f->dated = true;
+    f->disk_known = memory_dates_has_disk(dates);
     int r = text_pages(f->process, f->vma, &unreadable, date_pages, &d);
     if (r == -ENOMEM) chv_err_set(err, ENOMEM, "out of memory");
     return r;
@@ -143,7 +144,9 @@ static void print_dates(const struct finding *f)
     printf("        %zu pages in memory: first seen %s", f->page_count, clock_format(s.first, a));
     if (s.all_by != s.first) printf(", all of them by %s", clock_format(s.all_by, a));
     printf(", last seen %s%s\n", clock_format(s.last, a), s.still == f->page_count ? " (all still there)" : s.still ? " (some still there)" : "");
-    if (s.on_disk == 0)
+    if (!f->disk_known)
+        printf("        on disk: no disk is recorded here (--disk-store)\n");
+    else if (s.on_disk == 0)
         printf("        on disk: never seen\n");
     else
         printf("        on disk: %zu of them, %s from %s until %s; %zu only ever in memory\n", s.on_disk, s.disk, clock_format(s.disk_first, a),

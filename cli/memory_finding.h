@@ -28,7 +28,7 @@ struct finding {
     unsigned why;
     struct text_check text;
     uint64_t unlisted_first, unlisted_pages;
-    bool dated;
+    bool dated, disk_known;      /* disk_known: there is a disk on which it would have been seen */
     struct dated_page *pages;    /* those that can be dated */
     size_t page_count, page_room;
     uint64_t pages_left_out;     /* constant, repetitive, or too many */

@@ -51,6 +51,7 @@ static int open_space(const struct cli_args *args, const char *at_option, struct
         return cli_fail(args, &err);
     snprintf(s->name, sizeof s->name, "%s of %.150s as of seq:%llu", space->name, chv_store_dir(s->store),
              (unsigned long long)s->seq);
+    s->space = space->id;
     s->time_ns = captured_at(s->store, space->name, s->seq);
     return CLI_OK;
 }

@@ -19,6 +19,7 @@ struct memory_source {
     char name[256];     /* "FILE", "SPACE of STORE as of seq:N" or "SOCK, live" */
     uint64_t time_ns;   /* of the instant; an image's modification time; when a running guest was first looked at */
     uint64_t seq;       /* 0: not a store */
+    uint16_t space;     /* of the store */
 };
 
 /* --image FILE, or --qmp SOCK (and --mode), or --store, --space and --at. Finds address spaces, the kernel and its processes. CLI_OK or

@@ -116,13 +116,15 @@ static int look_at_all(struct suspicious *s)
 static int open_all(struct suspicious *s)
 {
     struct chv_err err;
+    uint16_t space;
+    uint64_t seq;
     int code = process_set_open(s->args, "--at", &s->set);
-    struct chv_store *store = s->set.acquired ? s->set.store : s->set.src.store;
+    struct chv_store *store = process_set_store(&s->set, &space, &seq);
     if (code != CLI_OK) return code;
     code = memory_disk_open(s->args, store, s->set.src.time_ns, &s->disk);
     if (code != CLI_OK || !cli_flag(s->args, "--dates")) return code;
-    if (!store) return cli_failf(s->args, "--dates asks a store what was seen when; an image is one instant ('import snapshot' takes it in)");
-    return memory_dates_new(store, &s->dates, &err) < 0 ? cli_fail(s->args, &err) : CLI_OK;
+    if (!store) return cli_failf(s->args, "--dates asks a store what was seen when; without one there is one instant ('import snapshot', 'acquire ram')");
+    return memory_dates_new(store, memory_disk_store(s->disk), &s->dates, &err) < 0 ? cli_fail(s->args, &err) : CLI_OK;
 }
 
 int memory_suspicious(const struct cli_args *args)

@@ -7,6 +7,7 @@
 int memory_maps(const struct cli_args *args);
 int memory_suspicious(const struct cli_args *args);
 int memory_yara(const struct cli_args *args);
+int memory_diff(const struct cli_args *args);
 int memory_export(const struct cli_args *args);
 int memory_modules(const struct cli_args *args);
 

@@ -7,25 +7,25 @@
 static int open_acquired(const struct cli_args *args, const char *at_option, const char *name, struct process_set *s)
 {
     struct chv_err err;
-    uint64_t seq;
     const struct chv_space *space;
-    if (cli_value(args, "--pid") || cli_value(args, "--name") || cli_value(args, "--image"))
-        return cli_failf(args, "--space %s is one process: leave --pid, --name and --image out", name);
+    if (cli_value(args, "--pid") || cli_value(args, "--name") || cli_value(args, "--image") || cli_value(args, "--qmp"))
+        return cli_failf(args, "--space %s is one process: leave --pid, --name, --image and --qmp out", name);
     s->acquired = true;
     s->count = 1;
     s->store = cli_store_open(args);
-    if (!s->store || !cli_instant(args, at_option, s->store, &seq)) return CLI_ERROR;
+    if (!s->store || !cli_instant(args, at_option, s->store, &s->seq)) return CLI_ERROR;
     snprintf(s->map_space, sizeof s->map_space, "map:%s", name + strlen("proc:"));
     /* What is not mapped is not read, so it may stay unknown. */
-    if (chv_store_find_space(s->store, name, &space, &err) < 0 || chv_view_open(s->store, space, seq, NULL, &s->view, &err) < 0 ||
+    if (chv_store_find_space(s->store, name, &space, &err) < 0 || chv_view_open(s->store, space, s->seq, NULL, &s->view, &err) < 0 ||
         physmem_open_view(s->view, &s->mem, &err) < 0)
         return cli_fail(args, &err);
+    s->space = space->id;
     return CLI_OK;
 }
 
-static int choose(const struct cli_args *args, struct process_set *s)
+static int choose(const struct cli_args *args, struct process_set *s, bool all)
 {
-    bool one = cli_flag(args, "--pid") || cli_flag(args, "--name");
+    bool one = !all && (cli_flag(args, "--pid") || cli_flag(args, "--name"));
     const struct linux_task *only = one ? memory_source_task(args, &s->src) : NULL;
     if (one && !only) return CLI_ERROR;
     if (!s->src.kernel) return cli_failf(args, "%s: mappings are not known: %s", s->src.name, s->src.why.text);
@@ -41,13 +41,23 @@ static int choose(const struct cli_args *args, struct process_set *s)
     return CLI_OK;
 }
 
-int process_set_open(const struct cli_args *args, const char *at_option, struct process_set *out)
+static int open_set(const struct cli_args *args, const char *at_option, bool all, struct process_set *out)
 {
     *out = (struct process_set){0};
     const char *name = cli_value(args, "--space");
     if (name && strncmp(name, "proc:", 5) == 0) return open_acquired(args, at_option, name, out);
     int code = memory_source_open_at(args, at_option, &out->src);
-    return code == CLI_OK ? choose(args, out) : code;
+    return code == CLI_OK ? choose(args, out, all) : code;
+}
+
+int process_set_open(const struct cli_args *args, const char *at_option, struct process_set *out)
+{
+    return open_set(args, at_option, false, out);
+}
+
+int process_set_open_all(const struct cli_args *args, const char *at_option, struct process_set *out)
+{
+    return open_set(args, at_option, true, out);
 }
 
 void process_set_close(struct process_set *s)
@@ -90,7 +100,9 @@ int process_set_get(const struct cli_args *args, const struct process_set *set, 
     return CLI_OK;
 }
 
-const char *process_set_name(const struct process_set *set)
+struct chv_store *process_set_store(const struct process_set *set, uint16_t *space, uint64_t *seq)
 {
-    return set->acquired ? "an acquired process" : set->src.name;
+    *space = set->acquired ? set->space : set->src.space;
+    *seq = set->acquired ? set->seq : set->src.seq;
+    return set->acquired ? set->store : set->src.store;
 }

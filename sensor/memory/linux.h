@@ -31,6 +31,7 @@ struct linux_task {
     uint64_t cr3;           /* 0: none */
     uint32_t uid;           /* UINT32_MAX: not known */
     uint64_t arg_start, arg_end;
+    uint64_t start_ns;      /* after the machine's boot; 0: not known */
 };
 
 /* All processes in the order of the kernel's list, malloc'd. *broken: the list ended in something that is no task, so there

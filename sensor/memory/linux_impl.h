@@ -8,7 +8,7 @@
 #define LINUX_NONE UINT32_MAX
 struct linux_offsets {
     uint32_t task_comm, task_pid, task_tgid, task_tasks, task_real_parent, task_mm, task_cred, cred_uid;
-    uint32_t task_stack, task_fsbase;
+    uint32_t task_stack, task_fsbase, task_start;
     uint32_t mm_pgd, mm_tree, mm_list, mm_arg_start, mm_arg_end, mm_vdso, mm_brk, mm_start_brk, mm_start_stack, mm_auxv;
     uint32_t mm_auxv_bytes;
     uint32_t vma_start, vma_end, vma_flags, vma_file, vma_pgoff, vma_next;

@@ -21,6 +21,7 @@ static const struct wanted table[] = {
     {F(task_real_parent), "task_struct", "real_parent", 8, false},
     {F(task_mm), "task_struct", "mm", 8, false},
     {F(task_cred), "task_struct", "cred", 8, true},
+    {F(task_start), "task_struct", "start_time", 8, true},
     {F(task_stack), "task_struct", "stack", 8, true},
     {F(task_fsbase), "task_struct", "thread.fsbase", 8, true},
     {F(cred_uid), "cred", "uid", 4, true},

@@ -28,6 +28,7 @@ static bool read_task(struct linux_kernel *k, uint64_t address, struct linux_tas
     if (k->at.task_cred != LINUX_NONE && k->at.cred_uid != LINUX_NONE && linux_u64(k, address + k->at.task_cred, &cred) &&
         linux_is_pointer(k, cred))
         linux_u32(k, cred + k->at.cred_uid, &t->uid);
+    if (k->at.task_start != LINUX_NONE) linux_u64(k, address + k->at.task_start, &t->start_ns);
     if (t->mm != 0 && !linux_is_pointer(k, t->mm)) t->mm = 0;
     read_address_space(k, t);
     return true;

@@ -7,7 +7,7 @@
 int process_image_of_task(struct linux_kernel *k, struct physmem *mem, const struct linux_task *task, struct process_image *out,
                           struct chv_err *err)
 {
-    *out = (struct process_image){.pid = task->pid, .cr3 = task->cr3, .mem = mem};
+    *out = (struct process_image){.pid = task->pid, .cr3 = task->cr3, .start_ns = task->start_ns, .mem = mem};
     memcpy(out->name, task->name, sizeof out->name);
     struct walk *w = malloc(sizeof *w);
     int r = w ? linux_vmas(k, task, &out->vmas, &out->vma_count, &out->vmas_broken, err) : chv_err_set(err, ENOMEM, "out of memory");

@@ -133,6 +133,37 @@ for kind in "memfd", "unlinked", "anonymous":
     assert {m["pid"] for m in mine} == {pid} and [int(m["address"], 16) for m in mine] == [at] + [at + 4096 * i - half for i in (1, 2, 3)], mine
     assert all("x" in m["rights"] for m in mine), mine
 P
+# --- what changed between two captures, and in which process
+expect_exit 0 chronovisor memory diff --store s --from "seq:${seq[one]}" --to "seq:${seq[two]}" --json
+python3 - <<'P' || fail "diff of one and two: $(cat out)"
+import json
+found = [json.loads(line) for line in open("out")]
+total, found = found[-1], {p["name"]: p for p in found[:-1]}
+assert {n for n, p in found.items() if p["state"] == "new"} == {"ghost", "ghost-patched"} and total["processes_new"] == 2, found.keys()
+assert found["ghost"]["added"] > 100 and found["ghost"]["changed"] == 0 and not {"memfd:ghost", "ghost-plain"} & set(found), found.keys()
+P
+expect_exit 0 chronovisor memory diff --store s --from "seq:${seq[two]}" --to "seq:${seq[three]}" --json
+python3 - "$(address_of anonymous)" <<'P' || fail "diff of two and three: $(cat out)"
+import json, sys
+found = [json.loads(line) for line in open("out")]
+total, found = found[-1], {p["name"]: p for p in found[:-1]}
+assert found["ghost-patched"]["state"] == "ended" and found["ghost-patched"]["gone"] > 100 and total["processes_ended"] == 1, found
+(code,) = [r for r in found["ghost"]["regions"] if r["start"] == sys.argv[1]]
+assert (code["changed"], code["added"], code["gone"], code["same"], code["state"]) == (4, 0, 0, 0, "kept"), code
+P
+expect_exit 0 chronovisor memory diff --store s --from "seq:${seq[two]}" --to "seq:${seq[three]}" --name ghost
+grep -q 'ghost changed: ' out && grep -q 'r-xp : 4 changed$' out || fail "diff for people: $(cat out)"
+expect_exit 1 chronovisor memory diff --store s --from "seq:${seq[two]}" --to "seq:${seq[two]}"
+expect_exit 1 chronovisor memory diff --store s --from "seq:${seq[one]}" --name ghost-plain
+one_line_error chronovisor memory diff --store s
+one_line_error chronovisor memory diff --store s --from "seq:${seq[two]}" --to "seq:${seq[one]}"
+one_line_error chronovisor memory diff --from seq:1 --image disk.img
+one_line_error chronovisor memory diff --store s --from seq:3
+
+# --- the disk in a store of its own: the dates ask it too
+chronovisor import snapshot disk.img --at now --space disk:vda --store d >/dev/null
+expect_exit 0 chronovisor memory suspicious --store s --disk-store d --disk-at now --dates --name ghost-unlinked
+grep -q '127 pages as on the disk' out && grep -q 'on disk: 125 of them, disk:vda from' out || fail "--disk-store: $(cat out)"
 one_line_error chronovisor memory suspicious --store s --disk-store nowhere
 one_line_error chronovisor memory suspicious --store s --disk-space disk:vdb
 one_line_error chronovisor memory suspicious --store s --disk-space ram
