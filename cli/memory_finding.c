@@ -144,13 +144,14 @@ static void print_dates(const struct finding *f)
     printf("        %zu pages in memory: first seen %s", f->page_count, clock_format(s.first, a));
     if (s.all_by != s.first) printf(", all of them by %s", clock_format(s.all_by, a));
     printf(", last seen %s%s\n", clock_format(s.last, a), s.still == f->page_count ? " (all still there)" : s.still ? " (some still there)" : "");
-    if (!f->disk_known)
-        printf("        on disk: no disk is recorded here (--disk-store)\n");
-    else if (s.on_disk == 0)
-        printf("        on disk: never seen\n");
-    else
-        printf("        on disk: %zu of them, %s from %s until %s; %zu only ever in memory\n", s.on_disk, s.disk, clock_format(s.disk_first, a),
-               s.disk_until == UINT64_MAX ? "now" : clock_format(s.disk_until, b), f->page_count - s.on_disk);
+    if (!f->disk_known || s.on_disk == 0) {
+        printf("        on disk: %s\n", f->disk_known ? "never seen" : "no disk is recorded here (--disk-store)");
+        return;
+    }
+    printf("        on disk: %zu of them, %s from %s until %s", s.on_disk, s.disk, clock_format(s.disk_first, a),
+           s.disk_until == UINT64_MAX ? "now" : clock_format(s.disk_until, b));
+    if (s.on_disk < f->page_count) printf("; %zu only ever in memory", f->page_count - s.on_disk);
+    putchar('\n');
 }
 
 static void print_text_check(const struct finding *f)
