@@ -27,9 +27,14 @@ void guest_ram_own(uint64_t gpa, uint64_t n)
     own = (struct span){gpa, n};
 }
 
+bool guest_is_own(uint64_t gpa, uint64_t n)
+{
+    return gpa + n < gpa ? own.bytes : ranges_meet(gpa, n, own.base, own.bytes);
+}
+
 bool guest_is_ram(uint64_t gpa, uint64_t n)
 {
-    if (gpa + n < gpa || ranges_meet(gpa, n, own.base, own.bytes)) return false;
+    if (gpa + n < gpa || guest_is_own(gpa, n)) return false;
     for (unsigned i = 0; i < ram_count; i++)
         if (gpa >= ram[i].base && gpa - ram[i].base < ram[i].bytes && n <= ram[i].bytes - (gpa - ram[i].base))
             return true;

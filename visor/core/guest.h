@@ -16,6 +16,9 @@ bool guest_store(uint64_t gpa, const void *src, size_t n);
 /* True if the whole range is the guest's RAM. */
 bool guest_is_ram(uint64_t gpa, uint64_t n);
 
+/* True if some of the range is the hypervisor's memory. */
+bool guest_is_own(uint64_t gpa, uint64_t n);
+
 /* At boot: a range of RAM according to the firmware; adjoining ones become one. False when the table is full. */
 bool guest_ram_add(uint64_t gpa, uint64_t n);
 /* At boot: a range that is the hypervisor's, whatever the firmware says about it. */

@@ -6,11 +6,18 @@
 #include "visor/core/mmio.h"
 #include "visor/core/vcpu.h"
 
-enum { ADDRESS = 0xcf8, DATA = 0xcfc, HIDDEN_MAX = 8, BUSES = 256 };
+enum { ADDRESS = 0xcf8, DATA = 0xcfc, HIDDEN_MAX = 8, WATCHED_MAX = 16, BUSES = 256 };
 #define ADDRESS_ENABLE (1u << 31)
 
 static pci_bdf hidden[HIDDEN_MAX];
 static unsigned hidden_count;
+static struct watched {
+    pci_bdf bdf;
+    void (*written)(void *arg);
+    void *arg;
+    uint64_t page; /* in the mapped configuration space; 0: none */
+} watched[WATCHED_MAX];
+static unsigned watched_count;
 static uint32_t guest_address;
 static uint64_t ecam_base; /* of bus 0; 0: none */
 static unsigned ecam_first, ecam_last;
@@ -95,13 +102,17 @@ static bool nothing_write(void *arg, uint64_t offset, unsigned width, uint64_t v
 
 static const struct mmio_ops nothing = {nothing_read, nothing_write};
 
+static uint64_t mapped_page(pci_bdf bdf)
+{
+    return ecam_base && bdf >> 8 >= ecam_first && bdf >> 8 <= ecam_last ? ecam_base + ((uint64_t)bdf << 12) : 0;
+}
+
 bool pci_hide(pci_bdf bdf)
 {
     if (hidden_count == HIDDEN_MAX) return false;
     hidden[hidden_count++] = bdf;
-    if (ecam_base && bdf >> 8 >= ecam_first && bdf >> 8 <= ecam_last &&
-        !mmio_register(ecam_base + ((uint64_t)bdf << 12), PAGE_BYTES, &nothing, NULL))
-        return false;
+    uint64_t page = mapped_page(bdf);
+    if (page && !mmio_register(page, PAGE_BYTES, &nothing, NULL)) return false;
     for (unsigned bar = 0; bar < 6; bar++) {
         uint64_t bytes, base = pci_bar(bdf, bar, &bytes);
         if (base &&
@@ -110,6 +121,24 @@ bool pci_hide(pci_bdf bdf)
         if (base && (pci_read(bdf, 0x10 + 4 * bar) >> 1 & 3) == 2) bar++;
     }
     return true;
+}
+
+static bool mapped_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
+{
+    const struct watched *w = arg;
+    mmio_real_write(w->page + offset, width, value);
+    w->written(w->arg);
+    return true;
+}
+
+static const struct mmio_ops mapped = {.write = mapped_write};
+
+bool pci_watch(pci_bdf bdf, void (*written)(void *arg), void *arg)
+{
+    if (watched_count == WATCHED_MAX) return false;
+    struct watched *w = &watched[watched_count++];
+    *w = (struct watched){bdf, written, arg, mapped_page(bdf)};
+    return !w->page || mmio_register(w->page, PAGE_BYTES, &mapped, w);
 }
 
 /* --- the guest's side */
@@ -127,6 +156,12 @@ static void data_out(uint16_t port, unsigned size, uint32_t value)
         out16(port, (uint16_t)value);
     else
         out32(port, value);
+}
+
+static void tell(uint32_t address)
+{
+    for (unsigned i = 0; i < watched_count; i++)
+        if (address & ADDRESS_ENABLE && watched[i].bdf == (pci_bdf)(address >> 8)) watched[i].written(watched[i].arg);
 }
 
 static bool guest_is_blind(void)
@@ -150,6 +185,7 @@ void exit_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
             value = data_in(port, size);
         else
             data_out(port, size, value);
+        if (is_data && !in) tell(guest_address);
     }
     if (!in) return;
     *rax = size == 4   ? value

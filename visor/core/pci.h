@@ -29,4 +29,8 @@ uint64_t pci_bar(pci_bdf bdf, unsigned bar, uint64_t *bytes);
 bool pci_hide(pci_bdf bdf);
 bool pci_is_hidden(pci_bdf bdf);
 
+/* After each write by the guest to the function's configuration space, by whichever mechanism, `written` is called with
+ * the machine's lock held. At boot only; false when the table is full. */
+bool pci_watch(pci_bdf bdf, void (*written)(void *arg), void *arg);
+
 #endif

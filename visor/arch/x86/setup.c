@@ -2,6 +2,7 @@
 #include "visor/arch/x86/svm/svm.h"
 #include "visor/boot/info.h"
 #include "visor/core/apic.h"
+#include "visor/core/disks.h"
 #include "visor/core/machine.h"
 #include "visor/core/memory.h"
 #include "visor/core/pci.h"
@@ -26,6 +27,7 @@ const char *visor_init(const struct boot_info *info)
     }
     apic_init();
     pci_init(info->acpi_rsdp);
+    disks_init(&(struct config){info->config, info->config_bytes});
     print("%u processors, %u address bits, memory at %llx + %llu KiB, %llu KiB of it free", info->processors, bits,
           (unsigned long long)info->own_base, (unsigned long long)info->own_bytes >> 10,
           (unsigned long long)memory_left() >> 10);

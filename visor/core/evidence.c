@@ -1,0 +1,32 @@
+/* For now a line on COM1 each, if `print_events 1` is configured: what a test compares with the disk. */
+#include "visor/core/evidence.h"
+#include "visor/core/print.h"
+#include "visor/core/vcpu.h"
+
+static bool print_events;
+
+void evidence_init(const struct config *config)
+{
+    print_events = config_number(config, "print_events", 0) == 1;
+}
+
+/* FNV-1a, 64 bits: tells accidents apart, nothing more */
+static uint64_t digest(const uint8_t *data, size_t n)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < n; i++) h = (h ^ data[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+void evidence_take(const struct visor_block *b)
+{
+    if (!print_events) return;
+    size_t n = b->op == CHV_OP_WRITE   ? (size_t)b->sectors * CHV_SECTOR_BYTES
+               : b->op == CHV_OP_SPACE ? CHV_SPACE_NAME_BYTES
+                                       : 0;
+    uint64_t exits = 0;
+    for (unsigned i = 0; i < vcpu_count; i++) exits += vcpus[i].exits;
+    print("event %u:%u op %u lba %llu sectors %llu flags %u reason %u digest %016llx exits %llu", b->device,
+          (unsigned)b->unit, b->op, (unsigned long long)b->lba, (unsigned long long)b->sectors, b->flags, b->reason,
+          (unsigned long long)digest(b->data, n), (unsigned long long)exits);
+}
