@@ -37,7 +37,7 @@ uint16_t driver_identify(struct nvme_driver *d, uint32_t cns, uint32_t nsid);
 
 enum driver_shape { DRIVER_PRP, DRIVER_SGL_BLOCK, DRIVER_SGL_SEGMENTS };
 /* Guest memory for a transfer of `bytes`, in scattered pages, described in the command; *at gets where its bytes are: one address
- * for each of `bytes` / 512 pieces of 512 (pieces never straddle). */
+ * for each of `bytes` / 512 pieces of 512 (pieces never straddle), the last of which may be shorter. */
 void driver_buffer(struct nvme_driver *d, struct nvme_command *c, uint64_t bytes, enum driver_shape shape, uint64_t *at);
 
 #endif

@@ -70,11 +70,11 @@ static uint16_t identify(struct nvme_fake *f, const struct nvme_command *c)
         memcpy(page + 4, "FAKE 0001           ", 20);
         page[77] = 8; /* MDTS: 1 MiB */
         page[257] = 1; /* doorbell buffer config */
-    } else if (cns == 0 && c->nsid >= 1 && c->nsid <= FAKE_NAMESPACES) {
-        struct fake_namespace *ns = &f->ns[c->nsid - 1];
+    } else if (cns == 0 && c->nsid >= 1 && c->nsid <= WORKLOAD_NAMESPACES) {
+        struct workload_namespace *ns = &f->ns[c->nsid - 1];
         uint64_t blocks = ns->bytes >> ns->lba_bits;
         memcpy(page, &blocks, 8);
-        page[25] = 1, page[26] = (uint8_t)(1 | (ns->extended ? 16 : 0)), page[33] = ns->dlfeat;
+        page[25] = 1, page[26] = (uint8_t)(1 | (ns->extended ? 16 : 0)), page[33] = 1;
         page[132] = (uint8_t)ns->metadata, page[134] = (uint8_t)ns->lba_bits;
     } else {
         return INVALID_FIELD;
@@ -114,7 +114,7 @@ static uint16_t admin(struct nvme_fake *f, const struct nvme_command *c)
     return INVALID_OPCODE;
 }
 
-static uint16_t read_write(struct nvme_fake *f, const struct nvme_command *c, struct fake_namespace *ns, uint64_t lba, uint64_t n, bool fail)
+static uint16_t read_write(struct nvme_fake *f, const struct nvme_command *c, struct workload_namespace *ns, uint64_t lba, uint64_t n, bool fail)
 {
     uint64_t block = UINT64_C(1) << ns->lba_bits, stride = block + (ns->extended ? ns->metadata : 0);
     uint8_t *buf = calloc(n, stride);
@@ -128,7 +128,7 @@ static uint16_t read_write(struct nvme_fake *f, const struct nvme_command *c, st
     return moved && !fail ? OK : FAILED;
 }
 
-static uint16_t deallocate(struct nvme_fake *f, const struct nvme_command *c, struct fake_namespace *ns, bool fail)
+static uint16_t deallocate(struct nvme_fake *f, const struct nvme_command *c, struct workload_namespace *ns, bool fail)
 {
     uint64_t d[256][2], block = UINT64_C(1) << ns->lba_bits, n = (c->cdw10 & 0xff) + 1;
     if (!transfer(f, c, (uint8_t *)d, n * 16, false)) return FAILED;
@@ -141,8 +141,8 @@ static uint16_t deallocate(struct nvme_fake *f, const struct nvme_command *c, st
 static uint16_t io(struct nvme_fake *f, const struct nvme_command *c)
 {
     if (c->opcode == NVME_FLUSH) return OK;
-    if (!c->nsid || c->nsid > FAKE_NAMESPACES) return INVALID_FIELD;
-    struct fake_namespace *ns = &f->ns[c->nsid - 1];
+    if (!c->nsid || c->nsid > WORKLOAD_NAMESPACES) return INVALID_FIELD;
+    struct workload_namespace *ns = &f->ns[c->nsid - 1];
     uint64_t lba = (uint64_t)c->cdw11 << 32 | c->cdw10, n = (c->cdw12 & 0xffff) + 1, block = UINT64_C(1) << ns->lba_bits;
     bool fail = rig_random(f->rig, 100) < f->fail_percent;
     if (c->opcode == NVME_DATASET) return c->cdw11 & 4 ? deallocate(f, c, ns, fail) : OK;
@@ -236,10 +236,10 @@ static void reg_write(struct rig *rig, uint64_t offset, unsigned width, uint64_t
 void fake_init(struct nvme_fake *f, struct rig *rig)
 {
     *f = (struct nvme_fake){.rig = rig};
-    f->ns[0] = (struct fake_namespace){.bytes = 4 << 20, .lba_bits = 9, .dlfeat = 1};
-    f->ns[1] = (struct fake_namespace){.bytes = 4 << 20, .lba_bits = 12, .dlfeat = 1};
-    f->ns[2] = (struct fake_namespace){.bytes = 2 << 20, .lba_bits = 9, .metadata = 8, .extended = true, .dlfeat = 1};
-    for (unsigned i = 0; i < FAKE_NAMESPACES; i++) CHECK((f->ns[i].disk = calloc(1, f->ns[i].bytes)));
+    f->ns[0] = (struct workload_namespace){.bytes = 4 << 20, .lba_bits = 9};
+    f->ns[1] = (struct workload_namespace){.bytes = 4 << 20, .lba_bits = 12};
+    f->ns[2] = (struct workload_namespace){.bytes = 2 << 20, .lba_bits = 9, .metadata = 8, .extended = true};
+    for (unsigned i = 0; i < WORKLOAD_NAMESPACES; i++) CHECK((f->ns[i].disk = calloc(1, f->ns[i].bytes)));
     rig->device = f;
     rig->read = reg_read;
     rig->write = reg_write;
@@ -248,5 +248,5 @@ void fake_init(struct nvme_fake *f, struct rig *rig)
 
 void fake_fini(struct nvme_fake *f)
 {
-    for (unsigned i = 0; i < FAKE_NAMESPACES; i++) free(f->ns[i].disk);
+    for (unsigned i = 0; i < WORKLOAD_NAMESPACES; i++) free(f->ns[i].disk);
 }

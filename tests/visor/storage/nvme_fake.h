@@ -3,19 +3,9 @@
 #ifndef CHV_TESTS_VISOR_NVME_FAKE_H
 #define CHV_TESTS_VISOR_NVME_FAKE_H
 
-#include "nvme_driver.h"
+#include "nvme_workload.h"
 
 #define FAKE_QUEUES 16u
-#define FAKE_NAMESPACES 3u
-
-struct fake_namespace {
-    uint64_t bytes;
-    unsigned lba_bits, metadata;
-    bool extended;
-    uint8_t dlfeat;
-    uint8_t *disk;
-};
-
 struct fake_queue {
     uint64_t base;
     uint32_t entries, head, tail, cq, phase;
@@ -26,7 +16,7 @@ struct nvme_fake {
     uint32_t cc, csts, aqa;
     uint64_t asq, acq;
     struct fake_queue sq[FAKE_QUEUES], cq[FAKE_QUEUES];
-    struct fake_namespace ns[FAKE_NAMESPACES]; /* nsid - 1 */
+    struct workload_namespace ns[WORKLOAD_NAMESPACES]; /* nsid - 1 */
     unsigned fail_percent;                     /* of changes, after some of it was done */
     uint64_t refused;                          /* commands with opcodes that it does not have */
     bool lazy;                                 /* does nothing until it is settled */
