@@ -29,7 +29,7 @@ int text_pages(const struct process_image *p, const struct linux_vma *v, uint64_
  * The processor sets that bit, and the kernel takes it away only from shared pages. */
 static bool is_copy(const struct linux_vma *v, uint32_t flags)
 {
-    return (flags & WALK_DIRTY) && !(v->flags & LINUX_VM_SHARED);
+    return (flags & (WALK_DIRTY | WALK_SAVED_DIRTY)) && !(v->flags & LINUX_VM_SHARED);
 }
 
 struct checking {

@@ -81,7 +81,7 @@ static json_t *run_of(const char *kind, uint64_t va, uint64_t bytes, const char 
 static json_t *present(uint64_t va, uint64_t bytes, uint32_t flags)
 {
     char text[] = {'r', flags & WALK_WRITE ? 'w' : '-', flags & WALK_EXEC ? 'x' : '-', flags & WALK_USER ? 'u' : '-',
-                   flags & WALK_ACCESSED ? 'a' : '-', flags & WALK_DIRTY ? 'd' : '-',
+                   flags & WALK_ACCESSED ? 'a' : '-', flags & (WALK_DIRTY | WALK_SAVED_DIRTY) ? 'd' : '-',
                    flags & PAGE_FILE ? 'f' : flags & PAGE_ANONYMOUS ? 'n' : 0, 0};
     return run_of("pages", va, bytes, text);
 }

@@ -11,6 +11,7 @@ enum { PAGE_SHIFT = 12, INDEX_BITS = 9 };
 #define PTE_DIRTY (UINT64_C(1) << 6)
 #define PTE_LARGE (UINT64_C(1) << 7)
 #define PTE_GLOBAL (UINT64_C(1) << 8)
+#define PTE_SAVED_DIRTY (UINT64_C(1) << 58) /* _PAGE_BIT_SAVED_DIRTY in Linux' pgtable_types.h */
 #define PTE_NX (UINT64_C(1) << 63)
 #define PTE_ADDRESS UINT64_C(0x000ffffffffff000)
 
@@ -76,7 +77,8 @@ static void fill_leaf(struct walk_leaf *out, unsigned level, uint64_t va, uint64
     out->pa = entry & PTE_ADDRESS & ~(bytes - 1); /* bit 12 of a large page's entry is PAT, not address */
     out->bytes = bytes;
     out->flags = rights | (entry & PTE_ACCESSED ? WALK_ACCESSED : 0u) | (entry & PTE_DIRTY ? WALK_DIRTY : 0u) |
-                 (entry & PTE_GLOBAL ? WALK_GLOBAL : 0u);
+                 (entry & PTE_GLOBAL ? WALK_GLOBAL : 0u) |
+                 (entry & PTE_SAVED_DIRTY && !(entry & PTE_WRITE) ? WALK_SAVED_DIRTY : 0u);
 }
 
 int walk_translate(struct walk *w, uint64_t va, struct walk_leaf *out)

@@ -16,6 +16,7 @@ enum walk_flag {
     WALK_ACCESSED = 1 << 3,
     WALK_DIRTY = 1 << 4,
     WALK_GLOBAL = 1 << 5,
+    WALK_SAVED_DIRTY = 1 << 6, /* a bit free for software, in which Linux since 6.6 keeps the dirty bit of what it made read-only */
 };
 
 /* One present leaf. */

@@ -1,11 +1,14 @@
-# Programs that are in memory only: seen, told from the disk's, taken out, found again, matched by rules, dated. A real guest with an ext4
+# fileless.sh [--other]: programs that are in memory only: seen, told from the disk's, taken out, found again, matched by rules, dated. A real guest with an ext4
 # disk, looked at three times while it stands still. What the ghosts are: tests/guest/ghost.c.
 source "$CHV_SOURCE/tests/functions.sh"
 PATH=$PATH:/sbin:/usr/sbin
 requires qemu-system-x86_64 busybox cpio python3 mke2fs
 source "$SOURCE/tests/guest/guest.sh"
 CLEANUP+=(guest_kill)
-guest_build guest
+if [[ ${1:-} == --other ]]; then
+  "$SOURCE/tests/guest/kernel" --other >/dev/null 2>kernel.err || { (($? == 1)) && skip "$(tail -n 1 kernel.err)"; fail "$(cat kernel.err)"; }
+fi
+guest_build guest "$@"
 qmp() { python3 "$SOURCE/tests/memory/qmp_client.py" "$WORK/q" "$@" >/dev/null; }
 truncate -s 32M disk.img
 mke2fs -q -t ext4 -b 4096 -E lazy_itable_init=0,lazy_journal_init=0 disk.img
