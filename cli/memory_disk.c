@@ -221,7 +221,7 @@ static void drop_all(struct memory_disk *d)
 
 const struct disk_file *memory_disk_file(struct memory_disk *d, const struct linux_origin *o)
 {
-    struct cached **bucket = &d->buckets[(o->inode ^ o->uuid[0] << 2) % BUCKETS];
+    struct cached **bucket = &d->buckets[(o->inode ^ (uint64_t)o->uuid[0] << 2) % BUCKETS];
     for (struct cached *c = *bucket; c; c = c->next)
         if (c->origin.inode == o->inode && c->origin.size_bytes == o->size_bytes && memcmp(c->origin.uuid, o->uuid, sizeof o->uuid) == 0 &&
             strcmp(c->origin.type, o->type) == 0)
