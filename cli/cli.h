@@ -61,6 +61,10 @@ struct chv_store *cli_store_open(const struct cli_args *args);
 const struct chv_space *cli_space(const struct cli_args *args, const struct chv_store *store);
 /* An instant option as a seq in this store; absent: everything (last_seq). */
 bool cli_instant(const struct cli_args *args, const char *name, const struct chv_store *store, uint64_t *seq);
+/* The same for one space, as the seq of the view that shows it: for a memory that was captured as of that instant and recorded after it,
+ * the end of the capture (ram_capture.h). */
+bool cli_instant_in(const struct cli_args *args, const char *name, const struct chv_store *store, const struct chv_space *space,
+                    uint64_t *seq);
 
 /* Append to the store's custody log who, when, what, why (--reason). 0 or CLI_ERROR after one line. */
 int cli_custody(const struct cli_args *args, const char *action, const char *detail_fmt, ...)

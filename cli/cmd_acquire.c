@@ -12,6 +12,7 @@ static const struct cli_option options[] = {
     {"--qmp", "SOCK", "the Unix socket of QEMU's -qmp unix:SOCK,server=on,wait=off"},
     {"--space", "NAME", "the space of the machine's memory (default: ram)"},
     {"--mode", "MODE", "live: read while the guest runs; paused: stopped for a copy; cow: stopped for ms (default: live)"},
+    {"--trust-dirty-log", NULL, "cow: also with an emulator whose log of writes has holes (TCG before QEMU 9.0)"},
     {"--max-pause", "MS", "cow: milliseconds to aim at, 1 to 2000 (default: 10)"},
     {"--pid", "N", "process: which one. ram: QEMU's, when another program made the socket"},
     {"--name", "NAME", "process: which one, by its name"},
@@ -57,6 +58,7 @@ static bool parse_options(const struct cli_args *args, struct acquire_options *o
     o->pid = (pid_t)pid;
     o->mode = number < 0 ? CAPTURE_LIVE : (enum ram_capture_mode)number;
     o->max_pause_ms = (uint32_t)pause;
+    o->trust_dirty_log = cli_flag(args, "--trust-dirty-log");
     o->target = (struct import_options){
         .store_dir = cli_store_dir(args), .space = space ? space : "ram", .block_bytes = (uint32_t)block,
         .signing_key = cli_value(args, "--sign"), .progress = cli_progress,
@@ -66,6 +68,8 @@ static bool parse_options(const struct cli_args *args, struct acquire_options *o
         cli_failf(args, "which guest? add --qmp SOCK, the socket of its -qmp option");
     else if (number < 0)
         cli_failf(args, "--mode '%.40s': live, paused or cow", mode);
+    else if (o->trust_dirty_log && o->mode != CAPTURE_COW)
+        cli_failf(args, "--trust-dirty-log goes with --mode cow");
     else if (cli_value(args, "--max-pause") && (pause == 0 || o->mode != CAPTURE_COW))
         cli_failf(args, "--max-pause: at least 1 ms, and with --mode cow");
     else if (cli_value(args, "--block-size") && block != 4096 && block != 512)
@@ -84,12 +88,14 @@ static void print_json(const struct acquire *a, const struct acquire_result *r)
     } numbers[] = {
         {"scanned_bytes", r->scan.scanned_bytes}, {"hole_bytes", r->scan.hole_bytes}, {"zero_blocks", r->scan.zero_blocks},
         {"same_blocks", r->scan.same_blocks}, {"changed_blocks", r->scan.changed_blocks}, {"zeroed_blocks", r->scan.zeroed_blocks},
-        {"events", r->store.events}, {"new_blocks", r->store.new_blocks}, {"last_seq", r->store.last_seq},
+        {"events", r->store.events}, {"new_blocks", r->store.new_blocks}, {"last_seq", r->store.last_seq}, {"instant_seq", r->instant_seq},
         {"copied_bytes", r->copied_bytes}, {"copy_ns", r->copy_ns}, {"passes", r->passes}, {"scan_ns", r->scan_ns}, {"total_ns", r->total_ns},
     };
     for (size_t i = 0; root && i < sizeof numbers / sizeof *numbers; i++)
         json_object_set_new(root, numbers[i].name, json_integer((json_int_t)numbers[i].value));
     if (root) json_object_set_new(root, "first", json_boolean(r->first));
+    if (root) json_object_set_new(root, "joined", json_boolean(r->joined));
+    if (root && r->joined) json_object_del(root, "new_blocks");
     if (root) json_dumpf(root, stdout, JSON_PRESERVE_ORDER);
     putchar('\n');
     json_decref(root);
@@ -108,10 +114,12 @@ static void print_text(const struct acquire *a, const struct acquire_result *r)
     else
         printf("%s from %s to %s: live, so pages are up to %.0f ms apart\n", c->space, from, to,
                (double)(c->end_ns - c->begin_ns) / 1e6);
-    printf("%" PRIu64 " MiB in %zu ranges, %" PRIu64 " MiB of them never used; %" PRIu64 " blocks recorded, %" PRIu64
-           " became zeros, %" PRIu64 " new contents; %.0f MB/s; seq:%" PRIu64 "\n",
-           r->scan.scanned_bytes >> 20, c->ram.count, r->scan.hole_bytes >> 20, r->scan.changed_blocks, r->scan.zeroed_blocks,
-           r->store.new_blocks, (double)r->scan.scanned_bytes * 1e3 / (double)(r->total_ns ? r->total_ns : 1), r->store.last_seq);
+    printf("%" PRIu64 " MiB in %zu ranges, %" PRIu64 " MiB of them never used; %" PRIu64 " blocks recorded, %" PRIu64 " became zeros",
+           r->scan.scanned_bytes >> 20, c->ram.count, r->scan.hole_bytes >> 20, r->scan.changed_blocks, r->scan.zeroed_blocks);
+    if (!r->joined) printf(", %" PRIu64 " new contents", r->store.new_blocks);
+    printf("; %.0f MB/s; seq:%" PRIu64 "\n", (double)r->scan.scanned_bytes * 1e3 / (double)(r->total_ns ? r->total_ns : 1), r->store.last_seq);
+    if (r->joined && r->instant_seq && c->mode != CAPTURE_LIVE)
+        printf("disks of this store and %s were so at the same instant: --at seq:%" PRIu64 "\n", c->space, r->instant_seq);
     for (size_t i = 0; i < c->vcpus; i++) printf("CPU %zu: CR3 0x%" PRIx64 "\n", i, c->vcpu[i].cr3);
 }
 

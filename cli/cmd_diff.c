@@ -62,7 +62,7 @@ static int diff(struct cli_args *args, const struct chv_store *store)
     struct diff_totals totals;
     struct printer printer = {.json = args->json};
     const struct chv_space *space = cli_space(args, store);
-    if (!space || !cli_instant(args, "--from", store, &from) || !cli_instant(args, "--to", store, &to))
+    if (!space || !cli_instant_in(args, "--from", store, space, &from) || !cli_instant_in(args, "--to", store, space, &to))
         return CLI_ERROR;
     if (from > to) return cli_failf(args, "--from (seq:%" PRIu64 ") is after --to (seq:%" PRIu64 ")", from, to);
     if (diff_run(store, space, from, to, print_extent, &printer, &totals, &err) < 0) return cli_fail(args, &err);

@@ -65,6 +65,10 @@ static bool read_request(struct request *q)
         const struct chv_space *space = cli_space(args, q->store);
         if (!space) return false;
         q->options.space = space->id;
+        if (cli_value(args, "--at")) { /* a memory is recorded after the instant that it shows */
+            if (!cli_instant_in(args, "--at", q->store, space, &q->options.to_seq)) return false;
+            q->options.from_seq = q->options.to_seq;
+        }
     }
     q->print.store = q->store;
     q->print.json = args->json;

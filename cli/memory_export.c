@@ -44,6 +44,9 @@ static int source_open(const struct cli_args *args, struct source *s)
     struct chv_err err;
     uint64_t seq;
     if (!(s->store = cli_store_open(args)) || !cli_instant(args, "--at", s->store, &seq)) return CLI_ERROR;
+    if (chv_store_find_space(s->store, name ? name : "ram", &space, NULL) == 0 &&
+        !cli_instant_in(args, "--at", s->store, space, &seq))
+        return CLI_ERROR;
     int r = ram_capture_read(s->store, name ? name : "ram", seq, &s->capture, &err);
     if (r == 0 && !s->capture->complete && !cli_flag(args, "--force"))
         r = chv_err_set(&err, EINVAL, "as of seq:%llu a capture of '%s' was under way or had been interrupted: half of the pages are of "

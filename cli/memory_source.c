@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "sensor/memory/ram_capture.h"
+
 static void progress(void *arg, uint64_t done, uint64_t total)
 {
     (void)arg;
@@ -23,18 +25,17 @@ static int open_image(const struct cli_args *args, const char *path, struct memo
     return CLI_OK;
 }
 
-/* When the memory was so: the last capture's description is written with it. Without one (imported memory) all that is known is that
- * it was no later than the instant asked for. */
+/* When the memory was so: the last capture's description says it, of a live one its end. Without one (imported memory) all that is known
+ * is that it was no later than the instant asked for. */
 static uint64_t captured_at(const struct chv_store *store, const char *space, uint64_t seq)
 {
-    char name[CHV_SPACE_NAME_BYTES + 16];
-    const struct chv_space *description;
-    struct chv_extent extent = {0};
+    struct ram_capture *capture;
     struct chv_event event;
-    snprintf(name, sizeof name, "capture:%s", space);
-    if (chv_store_find_space(store, name, &description, NULL) == 0 &&
-        chv_store_block_at(store, description->id, 0, seq, &extent, NULL) == 0 && extent.seq > 0 && extent.seq <= seq)
-        seq = extent.seq;
+    if (ram_capture_read(store, space, seq, &capture, NULL) == 0) {
+        uint64_t time_ns = capture->mode == CAPTURE_LIVE && capture->end_ns ? capture->end_ns : capture->begin_ns;
+        free(capture);
+        return time_ns;
+    }
     return seq > 0 && chv_store_event(store, seq, &event, NULL) == 0 ? event.time_ns : 0;
 }
 
@@ -42,17 +43,20 @@ static int open_space(const struct cli_args *args, const char *at_option, struct
 {
     struct chv_err err;
     const struct chv_space *space;
+    uint64_t view_seq;
     s->store = cli_store_open(args);
     if (!s->store || !cli_instant(args, at_option, s->store, &s->seq)) return CLI_ERROR;
     const char *name = cli_value(args, "--space");
     if (chv_store_find_space(s->store, name ? name : "ram", &space, &err) < 0) return cli_fail(args, &err);
+    if (!cli_instant_in(args, at_option, s->store, space, &view_seq)) return CLI_ERROR;
     /* Unknown blocks stay unknown: a table made of invented zeros would be a lie. */
-    if (chv_view_open(s->store, space, s->seq, NULL, &s->view, &err) < 0 || physmem_open_view(s->view, &s->mem, &err) < 0)
+    if (chv_view_open(s->store, space, view_seq, NULL, &s->view, &err) < 0 || physmem_open_view(s->view, &s->mem, &err) < 0)
         return cli_fail(args, &err);
     snprintf(s->name, sizeof s->name, "%s of %.150s as of seq:%llu", space->name, chv_store_dir(s->store),
              (unsigned long long)s->seq);
     s->space = space->id;
-    s->time_ns = captured_at(s->store, space->name, s->seq);
+    s->seq = view_seq;
+    s->time_ns = captured_at(s->store, space->name, view_seq);
     return CLI_OK;
 }
 

@@ -18,7 +18,7 @@ struct memory_source {
     bool tasks_broken;
     char name[256];     /* "FILE", "SPACE of STORE as of seq:N" or "SOCK, live" */
     uint64_t time_ns;   /* of the instant; an image's modification time; when a running guest was first looked at */
-    uint64_t seq;       /* 0: not a store */
+    uint64_t seq;       /* as of which the space shows the instant asked for (cli_instant_in); 0: not a store */
     uint16_t space;     /* of the store */
 };
 

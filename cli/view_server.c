@@ -19,7 +19,7 @@ int cli_view_open(const struct cli_args *args, struct chv_store **store, struct 
         .zero_unknown = cli_flag(args, "--zero-unknown"),
     };
     int code = CLI_ERROR;
-    if ((*space = cli_space(args, *store)) && cli_instant(args, "--at", *store, &seq))
+    if ((*space = cli_space(args, *store)) && cli_instant_in(args, "--at", *store, *space, &seq))
         code = chv_view_open(*store, *space, seq, &options, view, &err) < 0 ? cli_fail(args, &err) : CLI_OK;
     if (code != CLI_OK) {
         chv_store_close(*store);

@@ -49,6 +49,9 @@ int session_open(const struct session_options *options, struct session **out, st
     if (r == 0) r = background_start(s, err);
     if (r == 0 && (r = hold_start(&s->hold, options->store_dir, err)) < 0) background_stop(s);
     if (r == 0) {
+        struct chv_err join_err; /* the guest's disk is what matters */
+        if (join_server_start(&s->join, options->store_dir, s->captures[0].block_bytes, s->rec, &join_err) < 0)
+            fprintf(stderr, "chronovisor record: %s; 'acquire ram' cannot add to this store\n", join_err.text);
         *out = s;
         return 0;
     }
@@ -72,6 +75,7 @@ int session_close(struct session *s, char *summary, size_t summary_bytes, struct
     struct chv_recorder_stats stats;
     struct chv_err ignored;
     int r = 0;
+    join_server_stop(&s->join);
     hold_stop(&s->hold);
     background_stop(s);
     for (size_t i = 0; i < s->attached; i++) {

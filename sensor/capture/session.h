@@ -10,6 +10,7 @@
 #include "sensor/capture/capture.h"
 #include "sensor/capture/hold.h"
 #include "sensor/capture/options.h"
+#include "sensor/join/server.h"
 #include "store/marks.h"
 
 struct session {
@@ -19,6 +20,7 @@ struct session {
     struct mark *marks;       /* one each */
     size_t attached;
     struct hold hold;
+    struct join_server join; /* others add what they found */
     pthread_t thread;
     bool thread_runs;
     pthread_mutex_t mutex;

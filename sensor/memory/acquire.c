@@ -9,6 +9,7 @@
 #include "sensor/memory/copy.h"
 #include "sensor/memory/cow.h"
 #include "sensor/memory/pause.h"
+#include "store/held.h"
 
 #define PIECES_MAX (2 * LAYOUT_RANGES_MAX + 2)
 
@@ -25,13 +26,40 @@ int acquire_open(struct acquire *a, const struct acquire_options *options, struc
     return r;
 }
 
+/* The store is being recorded into: what is found goes to that recorder. */
+static int join(struct acquire *a, struct chv_err *err)
+{
+    const struct import_options *o = &a->options->target;
+    struct chv_err busy = *err;
+    int r = join_connect(o->store_dir, &a->sink.join, err);
+    if (r == -ENOENT) { /* a recorder of another kind: an import, another capture */
+        *err = busy;
+        return -busy.code;
+    }
+    if (r < 0) return r;
+    import_target_close(&a->target, NULL, NULL); /* what it held as of before is looked at again */
+    r = import_target_look(&a->target, o, err);
+    if (r == 0 && join_block_bytes(a->sink.join) != a->target.block_bytes)
+        r = chv_err_set(err, EPROTO, "%s: its recorder has blocks of another size", o->store_dir);
+    if (r == 0 && a->options->mode != CAPTURE_LIVE && held_is(o->store_dir))
+        r = chv_err_set(err, EBUSY, "%s is held, so the guest's writes wait and QEMU cannot stop it in order; use --mode live, or "
+                        "'chronovisor release' first", o->store_dir);
+    return r;
+}
+
 int acquire_begin(struct acquire *a, struct chv_err *err)
 {
-    return import_target_begin(&a->target, clock_now_ns(), err);
+    struct chv_err ignored;
+    if (!err) err = &ignored;
+    int r = import_target_begin(&a->target, clock_now_ns(), err);
+    a->sink.rec = a->target.rec;
+    return r == -EBUSY && a->target.store ? join(a, err) : r;
 }
 
 void acquire_close(struct acquire *a)
 {
+    join_close(a->sink.join);
+    a->sink = (struct sink){0};
     import_target_close(&a->target, NULL, NULL);
     guest_free(a->guest);
     qmp_close(a->qmp);
@@ -70,7 +98,7 @@ static int begun(void *context, uint64_t time_ns, struct chv_err *err)
     c->others = a->guest->others;
     c->vcpus = a->guest->vcpus;
     memcpy(c->vcpu, a->guest->vcpu, sizeof c->vcpu);
-    return ram_capture_write(a->target.rec, a->info_space, a->target.block_bytes, c, time_ns, err);
+    return ram_capture_write(&a->sink, a->info_space, a->target.block_bytes, c, time_ns, err);
 }
 
 /* While the guest stands still: its registers and a copy of its memory. It goes on before this returns. */
@@ -100,7 +128,8 @@ static int take_copy(struct acquire *a, struct copy *copy, struct acquire_result
 static int take_cow(struct acquire *a, struct copy *copy, struct acquire_result *result, struct chv_err *err)
 {
     struct cow_options options = {.pause_ms = a->options->max_pause_ms, .stop = a->options->stop,
-                                  .progress = a->options->target.progress, .at_instant = begun, .context = a};
+                                  .progress = a->options->target.progress, .trust_dirty_log = a->options->trust_dirty_log,
+                                  .at_instant = begun, .context = a};
     struct cow_result cow;
     bool running;
     int r = pause_look(a->qmp, &running, err);
@@ -137,7 +166,7 @@ static int record(struct acquire *a, const struct scan_piece *pieces, size_t cou
     const struct import_target *t = &a->target;
     const uint64_t time_ns = a->options->mode == CAPTURE_LIVE ? 0 : a->capture.begin_ns; /* the copy shows that instant */
     struct scan scan = {
-        .pieces = pieces, .count = count, .rec = t->rec, .space = t->space, .block_bytes = t->block_bytes, .time_ns = time_ns,
+        .pieces = pieces, .count = count, .sink = &a->sink, .space = t->space, .block_bytes = t->block_bytes, .time_ns = time_ns,
         .store = t->before ? t->store : NULL, .before_id = t->before ? t->before->id : 0, .before_seq = t->last_seq,
         .stop = a->options->stop, .progress = a->options->target.progress,
     };
@@ -147,7 +176,26 @@ static int record(struct acquire *a, const struct scan_piece *pieces, size_t cou
     if (r < 0) return r;
     if (a->options->mode == CAPTURE_LIVE) a->capture.end_ns = clock_now_ns();
     a->capture.complete = true;
-    return ram_capture_write(t->rec, a->info_space, t->block_bytes, &a->capture, time_ns ? time_ns : a->capture.end_ns, err);
+    return ram_capture_write(&a->sink, a->info_space, t->block_bytes, &a->capture, time_ns ? time_ns : a->capture.end_ns, err);
+}
+
+/* Everything durable, and which event the instant is. */
+static int finish(struct acquire *a, struct acquire_result *result, struct chv_err *err)
+{
+    struct chv_store *store;
+    struct chv_err ignored;
+    int r;
+    if (a->sink.join) {
+        result->joined = true;
+        r = join_sync(a->sink.join, &result->store.last_seq, err);
+        result->store.events = join_events(a->sink.join);
+    } else {
+        r = import_target_close(&a->target, &result->store, err);
+    }
+    if (r < 0 || chv_store_open(a->options->target.store_dir, &store, &ignored) < 0) return r;
+    ram_capture_instant(store, a->options->target.space, &result->instant_seq, &ignored);
+    chv_store_close(store);
+    return r;
 }
 
 int acquire_run(struct acquire *a, struct acquire_result *result, struct chv_err *err)
@@ -160,13 +208,13 @@ int acquire_run(struct acquire *a, struct acquire_result *result, struct chv_err
     result->first = t->before == NULL;
     if (t->before && t->before->size_bytes > bytes) bytes = t->before->size_bytes; /* what was there is gone, which is said */
     size_t count = make_pieces(a->guest, bytes, pieces);
-    int r = import_target_space(t, bytes, t->before ? t->before->rest : CHV_REST_ZERO, NULL, err);
-    if (r == 0) r = chv_recorder_space(t->rec, a->info_name, CAPTURE_BYTES, CHV_REST_ZERO, NULL, &a->info_space, err);
+    int r = sink_space(&a->sink, a->options->target.space, bytes, t->before ? t->before->rest : CHV_REST_ZERO, &t->space, err);
+    if (r == 0) r = sink_space(&a->sink, a->info_name, CAPTURE_BYTES, CHV_REST_ZERO, &a->info_space, err);
     if (r == 0) r = take(a, &copy, pieces, count, result, err);
     if (r == 0) r = record(a, pieces, count, result, err);
     copy_fini(&copy);
     if (r < 0) return r;
-    r = import_target_close(t, &result->store, err);
+    r = finish(a, result, err);
     result->total_ns = clock_monotonic_ns() - began;
     return r;
 }

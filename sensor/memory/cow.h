@@ -12,6 +12,7 @@
 #include "sensor/memory/guest.h"
 
 struct cow_options {
+    bool trust_dirty_log;              /* also one that is known to lose writes */
     uint32_t pause_ms;                 /* what QEMU is to aim at: a plan, not a promise; what it was is measured */
     const volatile sig_atomic_t *stop; /* may be NULL; non-zero: -EINTR, and the guest runs */
     void (*progress)(const char *what, uint64_t done, uint64_t total); /* may be NULL */
@@ -28,7 +29,7 @@ struct cow_result {
 };
 
 /* Into `copy`, which was prepared for the guest's ranges. The guest must run; it does on return (after an error that says otherwise: not).
- * ENOTSUP: QEMU or one of its devices cannot be migrated; EBUSY: QEMU is migrating, or the guest was stopped by somebody else, or writes
+ * ENOTSUP: QEMU or one of its devices cannot be migrated; ENOTSUP, too: its dirty log loses writes. EBUSY: QEMU is migrating, or the guest was stopped by somebody else, or writes
  * too fast. QEMU's settings for migration are put back. */
 int cow_run(struct copy *copy, struct guest *guest, struct qmp *qmp, const struct cow_options *options, struct cow_result *result,
             struct chv_err *err);

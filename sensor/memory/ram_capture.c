@@ -15,7 +15,7 @@ int ram_capture_space_name(const char *space, char name[CHV_SPACE_NAME_BYTES + 1
     return 0;
 }
 
-int ram_capture_write(struct chv_recorder *rec, uint16_t id, uint32_t block_bytes, const struct ram_capture *capture,
+int ram_capture_write(const struct sink *sink, uint16_t id, uint32_t block_bytes, const struct ram_capture *capture,
                   uint64_t time_ns, struct chv_err *err)
 {
     json_t *root = ram_capture_to_json(capture);
@@ -36,7 +36,7 @@ int ram_capture_write(struct chv_recorder *rec, uint16_t id, uint32_t block_byte
             {.space = id, .op = CHV_OP_ZERO, .sectors = (CAPTURE_BYTES - used) / CHV_SECTOR_BYTES,
              .lba = used / CHV_SECTOR_BYTES, .time_ns = time_ns},
         };
-        r = chv_recorder_append(rec, records, used < CAPTURE_BYTES ? 2 : 1, NULL, err);
+        r = sink_append(sink, records, used < CAPTURE_BYTES ? 2 : 1, err);
     }
     free(text);
     free(padded);
@@ -61,14 +61,19 @@ static int read_text(const struct chv_store *store, const struct chv_space *spac
     return 0;
 }
 
+static const struct chv_space *find_exact(const struct chv_store *store, const char *name)
+{
+    for (size_t i = 0; i < chv_store_space_count(store); i++)
+        if (strcmp(chv_store_space(store, i)->name, name) == 0) return chv_store_space(store, i);
+    return NULL;
+}
+
 int ram_capture_read(const struct chv_store *store, const char *space, uint64_t seq, struct ram_capture **out, struct chv_err *err)
 {
     char name[CHV_SPACE_NAME_BYTES + 1];
     int r = ram_capture_space_name(space, name, err);
     if (r < 0) return r;
-    const struct chv_space *found = NULL;
-    for (size_t i = 0; i < chv_store_space_count(store); i++)
-        if (strcmp(chv_store_space(store, i)->name, name) == 0) found = chv_store_space(store, i);
+    const struct chv_space *found = find_exact(store, name);
     char *text = calloc(1, CAPTURE_BYTES + 1);
     *out = calloc(1, sizeof **out);
     if (!text || !*out)
@@ -88,4 +93,50 @@ int ram_capture_read(const struct chv_store *store, const char *space, uint64_t 
         *out = NULL;
     }
     return r;
+}
+
+/* The seq of the description in force at `seq`; 0: there is none. Its first block changes whenever it is written: it holds times. */
+static int description_at(const struct chv_store *store, const struct chv_space *description, uint64_t seq, uint64_t *found,
+                          struct chv_err *err)
+{
+    struct chv_extent e;
+    int r = chv_store_block_at(store, description->id, 0, seq, &e, err);
+    *found = r == 0 && e.seq <= seq ? e.seq : 0;
+    return r;
+}
+
+int ram_capture_view_seq(const struct chv_store *store, const struct chv_space *space, uint64_t seq, uint64_t *view_seq, struct chv_err *err)
+{
+    char name[CHV_SPACE_NAME_BYTES + 1];
+    struct chv_event next;
+    struct ram_capture *begun = NULL, *ended = NULL;
+    uint64_t at;
+    *view_seq = seq;
+    const struct chv_space *description = ram_capture_space_name(space->name, name, NULL) == 0 ? find_exact(store, name) : NULL;
+    if (!description) return 0;
+    int r = description_at(store, description, seq, &at, err);
+    if (r < 0 || at == 0) return r;
+    r = chv_store_next_version(store, description->id, 0, at, &next, err);
+    if (r == 1) r = ram_capture_read(store, space->name, at, &begun, err);
+    if (r == 0 && begun && !begun->complete && begun->mode != CAPTURE_LIVE) {
+        r = ram_capture_read(store, space->name, next.seq, &ended, err);
+        if (r == 0 && ended->complete && ended->begin_ns == begun->begin_ns) *view_seq = next.seq;
+    }
+    free(begun);
+    free(ended);
+    return r < 0 ? r : 0;
+}
+
+int ram_capture_instant(const struct chv_store *store, const char *space, uint64_t *seq, struct chv_err *err)
+{
+    char name[CHV_SPACE_NAME_BYTES + 1];
+    struct chv_store_info info;
+    uint64_t end = 0;
+    chv_store_info(store, &info);
+    int r = ram_capture_space_name(space, name, err);
+    const struct chv_space *description = r == 0 ? find_exact(store, name) : NULL;
+    *seq = 0;
+    if (description) r = description_at(store, description, info.last_seq, &end, err);
+    if (r == 0 && end > 1) r = description_at(store, description, end - 1, seq, err);
+    return r == 0 && *seq == 0 ? chv_err_set(err, ENOENT, "no capture of '%s'", space) : r;
 }

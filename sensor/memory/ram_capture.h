@@ -8,6 +8,7 @@
 
 #include "chronovisor/recorder.h"
 #include "chronovisor/store.h"
+#include "sensor/join/client.h"
 #include "sensor/memory/layout.h"
 
 #define CAPTURE_BYTES (256u << 10) /* of the space: 512 processors and 256 ranges fit */
@@ -41,8 +42,15 @@ json_t *ram_capture_to_json(const struct ram_capture *capture);
 int ram_capture_from_json(const json_t *root, struct ram_capture *out, struct chv_err *err);
 
 /* Append it to the space `id`, as of time_ns. */
-int ram_capture_write(struct chv_recorder *rec, uint16_t id, uint32_t block_bytes, const struct ram_capture *capture,
+int ram_capture_write(const struct sink *sink, uint16_t id, uint32_t block_bytes, const struct ram_capture *capture,
                   uint64_t time_ns, struct chv_err *err);
+/* Memory of one instant (paused, cow) is recorded after that instant, and events of disks come in between. So what `space` held as of `seq`
+ * is what its view as of *view_seq shows: `seq`, or the end of a capture whose instant was by then, if that was completed. Where there is
+ * no such capture, as for every space that is no memory, it is `seq`. */
+int ram_capture_view_seq(const struct chv_store *store, const struct chv_space *space, uint64_t seq, uint64_t *view_seq, struct chv_err *err);
+/* The instant of the last capture of `space`: what the log says up to here was so when the memory was as it was captured. ENOENT. */
+int ram_capture_instant(const struct chv_store *store, const char *space, uint64_t *seq, struct chv_err *err);
+
 /* What was known of `space` as of `seq`; *out is to be free()d. ENOENT: nothing was captured with `acquire ram` by then. */
 int ram_capture_read(const struct chv_store *store, const char *space, uint64_t seq, struct ram_capture **out, struct chv_err *err);
 

@@ -96,7 +96,7 @@ static int append_chunk(struct worker *w, uint64_t first, uint32_t n, struct chv
         else if (verdict == ZEROED)
             fill_record(w, &w->records[count++], CHV_OP_ZERO, first + i, end - i, NULL);
     }
-    return count ? chv_recorder_append(w->scan->rec, w->records, count, NULL, err) : 0;
+    return count ? sink_append(w->scan->sink, w->records, count, err) : 0;
 }
 
 /* --- one stretch ------------------------------------------------------------------------------------ */
@@ -114,7 +114,7 @@ static int scan_hole(struct worker *w, uint64_t first, uint64_t end, struct chv_
         if (judge_zeros(w) == ZEROED) {
             struct chv_record record;
             fill_record(w, &record, CHV_OP_ZERO, first, to - first, NULL);
-            if ((r = chv_recorder_append(w->scan->rec, &record, 1, NULL, err)) < 0) return r;
+            if ((r = sink_append(w->scan->sink, &record, 1, err)) < 0) return r;
             w->result.zeroed_blocks += to - first;
         }
         first = to;

@@ -7,6 +7,7 @@
 
 #include "chronovisor/recorder.h"
 #include "chronovisor/store.h"
+#include "sensor/join/client.h"
 
 /* Data goes on at least to the next multiple of this: SEEK_HOLE would walk over all pages there are behind, each time. */
 #define SCAN_STRETCH_BYTES (UINT64_C(256) << 10)
@@ -20,7 +21,7 @@ struct scan_piece {
 struct scan {
     const struct scan_piece *pieces; /* ascending; what they leave out is not looked at */
     size_t count;
-    struct chv_recorder *rec;
+    const struct sink *sink;
     uint16_t space;
     uint32_t block_bytes;
     uint64_t time_ns;              /* of every event; 0: when each was read */

@@ -365,7 +365,32 @@ class Store:
             else:
                 yield 'unknown'
 
+    def description(self, number, seq):
+        """The JSON object that a space holds from its first block on, up to a NUL; None when there is none."""
+        text = b''
+        for state in self.states(number, seq):
+            text += self.content(state[1]) if state[0] == 'data' else b'\0'
+            if b'\0' in text:
+                break
+        text = text.split(b'\0')[0]
+        return json.loads(text) if text else None
+
+    def image_seq(self, number, seq):
+        """The seq as of which a space shows what it was at `seq`: a memory of one instant is recorded after that instant."""
+        name = 'capture:' + self.spaces[number][-1][1]
+        described = next((n for n, v in self.spaces.items() if v[-1][1] == name), None)
+        firsts = [e.seq for e in self.events
+                  if e.space == described and (e.op in CONTENT or e.op in RANGES) and self.covered(e)[0] == 0]
+        begun, ended = max((s for s in firsts if s <= seq), default=None), min((s for s in firsts if s > seq), default=None)
+        if begun is None or ended is None:
+            return seq
+        a, b = self.description(described, begun), self.description(described, ended)
+        if not a or not b or a['mode'] == 'live' or a['complete'] or not b['complete'] or a['begin_ns'] != b['begin_ns']:
+            return seq
+        return ended
+
     def write_image(self, number, seq, out, source=None, zero_unknown=False):
+        seq = self.image_seq(number, seq)
         size = self.space_as_of(number, seq)[0] * 512
         unit = self.block_bytes
         out.truncate(size)
