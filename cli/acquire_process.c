@@ -67,7 +67,7 @@ static void print_json(const struct process_job *j, const char *space, const str
         uint64_t value;
     } numbers[] = {
         {"pages", r->pages}, {"new_blocks", r->store.new_blocks}, {"gone_pages", r->gone_pages}, {"unreadable_pages", r->unreadable_pages},
-        {"pause_ns", pause_ns}, {"seq", r->store.last_seq},
+        {"pause_ns", pause_ns}, {"find_ns", j->find_ns}, {"record_ns", r->record_ns}, {"seq", r->store.last_seq},
     }, inside[] = {
         {"moved_pages", j->moved.bytes / PHYSMEM_PAGE_BYTES}, {"swapped_pages", j->inside.swapped_pages},
         {"unseen_pages", j->inside.unseen_pages}, {"refused_pages", j->inside.refused_pages},
@@ -177,12 +177,14 @@ int acquire_process(const struct cli_args *args)
     if (!j) return cli_failf(args, "out of memory");
     j->args = args;
     int code;
+    uint64_t began = clock_monotonic_ns();
     if (sock) {
         code = memory_source_open_only(args, "--at", &j->src);
         if (code == CLI_OK) code = acquire_helper_begin(j, sock);
     } else {
         code = cli_flag(args, "--freeze") ? cli_failf(args, "--freeze is done by a helper: --helper SOCK") : begin_agentless(j);
     }
+    j->find_ns = clock_monotonic_ns() - began;
     if (code == CLI_OK) code = path ? write_core(j, path) : record(j);
     acquire_helper_end(j);
     pages_free(&j->pages);

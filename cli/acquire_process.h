@@ -17,6 +17,7 @@ struct process_job {
     struct pages pages;
     struct pages moved;            /* that were elsewhere afterwards */
     unsigned levels;
+    uint64_t find_ns;              /* until it was known where the pages are */
     char command[LINUX_COMMAND_BYTES + 1];
     struct helper *helper;         /* NULL: found from outside */
     bool freeze;

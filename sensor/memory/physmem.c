@@ -208,6 +208,11 @@ bool physmem_is_ram(const struct physmem *mem, uint64_t address, uint64_t bytes)
     return true;
 }
 
+bool physmem_shared(const struct physmem *mem)
+{
+    return mem->view == NULL; /* pread has no state */
+}
+
 int physmem_read(struct physmem *mem, uint64_t address, void *buf, size_t bytes)
 {
     for (uint8_t *p = buf; bytes > 0;) {

@@ -1,6 +1,6 @@
 /* A guest's physical memory as something to read, wherever it lies: a file, or a space of a store at an instant.
  *
- * Addresses are guest-physical. One handle serves one thread at a time. Content is what the guest left there: hostile.
+ * Addresses are guest-physical. One handle serves one thread at a time, but where physmem_shared says otherwise. Content is what the guest left there: hostile.
  */
 #ifndef CHV_SENSOR_MEMORY_PHYSMEM_H
 #define CHV_SENSOR_MEMORY_PHYSMEM_H
@@ -40,6 +40,8 @@ uint64_t physmem_end(const struct physmem *mem);   /* the first address above al
 /* Is all of this RAM? */
 bool physmem_is_ram(const struct physmem *mem, uint64_t address, uint64_t bytes);
 
+/* May several threads read it at a time? */
+bool physmem_shared(const struct physmem *mem);
 /* 0, -EFAULT where there is no RAM, -EIO where its content cannot be read. What buf holds after an error is undefined. */
 int physmem_read(struct physmem *mem, uint64_t address, void *buf, size_t bytes);
 

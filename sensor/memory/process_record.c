@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "sensor/memory/process_pages.h"
 
 enum { PAGE = PHYSMEM_PAGE_BYTES, CHUNK_PAGES = 64 };
 #define PAGE_SECTORS (PAGE / CHV_SECTOR_BYTES)
@@ -14,75 +15,25 @@ struct run {
     struct import_target target;
     uint64_t time_ns; /* of the events; 0: now */
     uint32_t blocks;  /* of the store's in a page */
-    uint8_t *data;
-    uint8_t (*unless)[CHV_HASH_BYTES];
     struct process_record_result *result;
 };
 
-/* What the page held at the last acquisition, so that only news become events. Zeros where nothing can be the same. */
-static int look_up(struct run *r, uint64_t va, uint8_t (*hashes)[CHV_HASH_BYTES], struct chv_err *err)
-{
-    memset(hashes, 0, r->blocks * sizeof *hashes);
-    if (!r->target.before) return 0;
-    for (uint32_t b = 0; b < r->blocks; b++) {
-        struct chv_extent e;
-        int code = chv_store_block_at(r->target.store, r->target.before->id, va / r->target.block_bytes + b, r->target.last_seq, &e, err);
-        if (code < 0) return code;
-        if (e.state == CHV_STATE_DATA) memcpy(hashes[b], e.hash, CHV_HASH_BYTES);
-    }
-    return 0;
-}
-
-static int append(struct run *r, uint8_t op, uint64_t va, uint64_t bytes, const void *data, const uint8_t (*unless)[CHV_HASH_BYTES],
-                  struct chv_err *err)
+static int append(struct run *r, uint8_t op, uint64_t va, uint64_t bytes, const void *data, struct chv_err *err)
 {
     struct chv_record record = {.space = r->target.space, .op = op, .flags = r->time_ns ? CHV_EVENT_IMPORTED : 0,
                                 .sectors = (uint32_t)(bytes / CHV_SECTOR_BYTES), .lba = va / CHV_SECTOR_BYTES,
-                                .time_ns = r->time_ns, .data = data, .unless = unless};
+                                .time_ns = r->time_ns, .data = data};
     int code = chv_recorder_append(r->target.rec, &record, 1, NULL, err);
     return code < 0 ? code : 0;
 }
 
-/* Read as much as is readable; a page whose content is not known is not invented. */
-static int record_chunk(struct run *r, uint64_t va, uint64_t pa, size_t pages, struct chv_err *err)
-{
-    bool whole = physmem_read(r->p->mem, pa, r->data, pages * PAGE) == 0;
-    for (size_t i = 0, end; i < pages; i = end) {
-        end = i + 1;
-        if (!whole && physmem_read(r->p->mem, pa + i * PAGE, r->data + i * PAGE, PAGE) < 0) {
-            r->result->unreadable_pages++;
-            continue;
-        }
-        if (whole) end = pages;
-        for (size_t j = i; j < end; j++) {
-            int code = look_up(r, va + j * PAGE, r->unless + j * r->blocks, err);
-            if (code < 0) return code;
-        }
-        int code = append(r, CHV_OP_FOUND, va + i * PAGE, (end - i) * PAGE, r->data + i * PAGE,
-                          (const uint8_t (*)[CHV_HASH_BYTES])(r->unless + i * r->blocks), err);
-        if (code < 0) return code;
-        r->result->pages += end - i;
-    }
-    return 0;
-}
-
 static int record_pages(struct run *r, struct chv_err *err)
 {
-    const struct pages *pages = r->p->pages;
-    uint64_t done = 0;
-    for (size_t i = 0; i < pages->count; i++) {
-        const struct page_run *run = &pages->list[i];
-        for (uint64_t at = 0; at < run->bytes;) {
-            uint64_t left = (run->bytes - at) / PAGE;
-            size_t n = left < CHUNK_PAGES ? (size_t)left : CHUNK_PAGES;
-            int code = record_chunk(r, run->va + at, run->pa + at, n, err);
-            if (code < 0) return code;
-            at += n * PAGE;
-            done += n * PAGE;
-            import_progress(&r->target, "process", done, pages->bytes);
-        }
-    }
-    return 0;
+    struct process_pages p = {.mem = r->p->mem, .pages = r->p->pages, .target = &r->target, .time_ns = r->time_ns};
+    int code = process_pages_record(&p, err);
+    r->result->pages = p.read_pages;
+    r->result->unreadable_pages = p.unreadable_pages;
+    return code;
 }
 
 /* What an earlier acquisition had and no page table maps now was given back: TRIM. */
@@ -101,7 +52,7 @@ static int trim_gone(struct run *r, struct chv_err *err)
         uint64_t va = e.first_block * r->target.block_bytes;
         while (next < pages->count && pages->list[next].va + pages->list[next].bytes <= va) next++;
         if (next < pages->count && pages->list[next].va <= va) continue;
-        code = append(r, CHV_OP_TRIM, va, PAGE, NULL, NULL, err);
+        code = append(r, CHV_OP_TRIM, va, PAGE, NULL, err);
         if (code < 0) break;
         r->result->gone_pages++;
     }
@@ -127,7 +78,7 @@ static int record_map(struct run *r, struct chv_err *err)
     r->target.space = id;
     for (size_t at = 0; at < bytes && code >= 0; at += (size_t)CHUNK_PAGES * PAGE) {
         size_t n = bytes - at < (size_t)CHUNK_PAGES * PAGE ? bytes - at : (size_t)CHUNK_PAGES * PAGE;
-        code = append(r, CHV_OP_FOUND, at, n, padded + at, NULL, err);
+        code = append(r, CHV_OP_FOUND, at, n, padded + at, err);
     }
     r->target.space = process;
     free(padded);
@@ -138,15 +89,10 @@ int process_record_run(const struct process_record *p, struct process_record_res
 {
     *out = (struct process_record_result){0};
     struct run r = {.p = p, .result = out};
+    uint64_t began = clock_monotonic_ns();
     int code = import_target_look(&r.target, &p->options, err);
     if (code < 0) goto out_close;
     r.blocks = PAGE / r.target.block_bytes;
-    r.data = malloc((size_t)CHUNK_PAGES * PAGE);
-    r.unless = calloc((size_t)CHUNK_PAGES * r.blocks, sizeof *r.unless);
-    if (!r.data || !r.unless) {
-        code = chv_err_set(err, ENOMEM, "out of memory");
-        goto out_close;
-    }
     /* A log's time never goes back: memory older than the log is recorded as of now, and the map says when it was. */
     r.time_ns = p->time_ns >= r.target.last_time_ns && p->time_ns <= clock_now_ns() ? p->time_ns : 0;
     code = import_target_begin(&r.target, r.time_ns, err);
@@ -161,7 +107,6 @@ out_close:;
         code = closed;
         if (err) *err = later;
     }
-    free(r.data);
-    free(r.unless);
+    out->record_ns = clock_monotonic_ns() - began;
     return code < 0 ? code : 0;
 }

@@ -29,7 +29,8 @@ struct process_record {
 
 struct process_record_result {
     struct import_result store;
-    uint64_t pages, changed_pages, gone_pages, unreadable_pages;
+    uint64_t pages, gone_pages, unreadable_pages;
+    uint64_t record_ns; /* reading, hashing, storing, until all is durable */
 };
 
 /* The store is made when it is not there. ENOLCK-like errors are the recorder's. */

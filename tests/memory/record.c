@@ -83,12 +83,67 @@ static void twice(const char *dir, uint32_t block)
     physmem_close(mem);
 }
 
-int main(void)
+/* Runs of all lengths over many shards: each page is where it belongs, and what changed is found again. */
+static void many(const char *dir, uint64_t seed)
 {
+    enum { RAM_PAGES = 6000, RUNS_MAX = 1000 };
+    static uint8_t ram[RAM_PAGES][PAGE];
+    static struct page_run list[RUNS_MAX];
+    char path[300], store_dir[300];
+    struct physmem *mem;
+    struct chv_store *store;
+    const struct chv_space *space;
+    struct chv_store_info info;
+    struct chv_err err;
+    struct process_record_result r;
+    uint64_t x = seed, va = BASE, pages = 0;
+    size_t count = 0;
+    for (uint64_t i = 0; i < RAM_PAGES; i++) memcpy(ram[i], &i, sizeof i);
+    for (; count < RUNS_MAX && pages < RAM_PAGES; count++) {
+        x = x * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        uint64_t n = 1 + (x >> 33) % (count % 10 == 0 ? 2000 : 3);
+        if (n > RAM_PAGES - pages) n = RAM_PAGES - pages;
+        va += (x >> 45) % 3 * PAGE;
+        list[count] = (struct page_run){va, (RAM_PAGES - pages - n) * PAGE, n * PAGE, WALK_USER};
+        va += n * PAGE;
+        pages += n;
+    }
+    snprintf(path, sizeof path, "%s/large", dir);
+    snprintf(store_dir, sizeof store_dir, "%s/many", dir);
+    for (uint64_t round = 0; round < 2; round++) {
+        for (uint64_t i = 0; round && i < RAM_PAGES; i += 7) memcpy(ram[i] + 100, &i, sizeof i);
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        CHECK(fd >= 0 && write(fd, ram, sizeof ram) == (ssize_t)sizeof ram);
+        close(fd);
+        CHECK_OK(physmem_open_image(path, &mem, &err), err);
+        acquire(store_dir, mem, list, count, 4096, &r);
+        physmem_close(mem);
+        CHECK(r.pages == pages && r.gone_pages == 0 && r.unreadable_pages == 0);
+        CHECK(round == 0 || r.store.new_blocks == (RAM_PAGES + 6) / 7 - 1); /* page 0 stayed as it was */
+        CHECK_OK(chv_store_open(store_dir, &store, &err), err);
+        CHECK_OK(chv_store_find_space(store, "proc:7", &space, &err), err);
+        chv_store_info(store, &info);
+        for (size_t i = 0; i < count; i++)
+            for (uint64_t at = 0; at < list[i].bytes; at += PAGE) {
+                struct chv_extent e;
+                uint8_t page[PAGE];
+                CHECK_OK(chv_store_block_at(store, space->id, (list[i].va + at) / PAGE, info.last_seq, &e, &err), err);
+                CHECK(e.state == CHV_STATE_DATA);
+                CHECK_OK(chv_store_read_block(store, e.hash, page, &err), err);
+                CHECK(memcmp(page, ram[(list[i].pa + at) / PAGE], PAGE) == 0);
+            }
+        chv_store_close(store);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = unit_seed(argc, argv);
     char dir[256];
     unit_temp_dir(dir);
     twice(dir, 4096);
     twice(dir, 512);
+    many(dir, seed);
     unit_remove_tree(dir);
     return 0;
 }
