@@ -85,6 +85,7 @@ enum chv_gap_reason {
     CHV_GAP_MALFORMED = 5,   /* no change was lost: a queue of the guest's requests made no sense and was stopped */
     CHV_GAP_UNKNOWN = 6,     /* a request whose effect the sensor cannot tell, or whose data it could not read */
     CHV_GAP_FAILED = 7,      /* the device failed a request that was already recorded, or a reset ended it: some of it may be there */
+    CHV_GAP_PARTIAL = 8,     /* a part of the block was written, and what the rest of it held is not known */
 };
 
 /* The hash field of a GAP event. */

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "abi/event.h"
+
 #define CHV_WIRE_VERSION 1u
 #define CHV_WIRE_KEY_BYTES 32u
 #define CHV_WIRE_NONCE_BYTES 32u
@@ -142,6 +144,12 @@ _Static_assert(sizeof(struct chv_frame_header) + sizeof(struct chv_data) + CHV_W
                "a chunk fills an Ethernet frame");
 _Static_assert(CHV_WIRE_CHUNK_BYTES_MAX + 64 == CHV_WIRE_FRAME_BYTES_MAX, "the longest frame");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian hosts only");
+
+/* Reasons of a gap that a sensor may give: a full ring, and what the guest's requests leave open. The others are the recorder's. */
+static inline int chv_wire_gap(uint8_t reason)
+{
+    return reason == CHV_GAP_QUEUE_FULL || (reason >= CHV_GAP_MALFORMED && reason <= CHV_GAP_FAILED);
+}
 
 static inline uint64_t chv_wire_lba(const struct chv_wire_record *r)
 {

@@ -41,6 +41,6 @@ const char *event_rest_name(uint8_t rest)
 const char *event_gap_reason(uint8_t reason)
 {
     static const char *const names[] = {"?", "queue full", "store error", "unobserved", "crash",
-                                        "malformed requests", "unknown request", "failed request"};
+                                        "malformed requests", "unknown request", "failed request", "part of a block"};
     return names[reason < sizeof names / sizeof *names ? reason : 0];
 }

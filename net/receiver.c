@@ -106,7 +106,6 @@ static int begin(struct receiver *r, const struct chv_start *start)
     r->generation = 0;
     if (start->first_record > r->stream.wanted) {
         uint64_t first = r->stream.wanted;
-        r->counters.missing += start->first_record - first;
         r->stream.wanted = start->first_record;
         int code = r->ops->missing(r->arg, first, start->first_record - 1);
         if (code < 0) return code;

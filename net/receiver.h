@@ -41,7 +41,7 @@ struct receiver_counters {
     uint64_t refused;    /* HELLOs of sensors that are not for us */
     uint64_t again;      /* chunks that had arrived already */
     uint64_t beyond;     /* chunks that there was no room for yet */
-    uint64_t hellos, sessions, chunks, acks, records, missing, bad_records;
+    uint64_t hellos, sessions, chunks, acks, records, bad_records;
 };
 
 struct receiver_session {

@@ -37,7 +37,7 @@ static bool content_makes_sense(const struct chv_wire_record *r, const void *con
     struct chv_gap_detail detail;
     if (r->op != CHV_OP_GAP) return true;
     memcpy(&detail, content, sizeof detail);
-    return detail.reason == CHV_GAP_QUEUE_FULL || detail.reason == CHV_GAP_MALFORMED;
+    return chv_wire_gap(detail.reason);
 }
 
 int stream_feed(struct stream *s, const uint8_t *data, size_t n, stream_record_fn *fn, void *arg)

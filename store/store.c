@@ -78,15 +78,27 @@ static void space_names(const struct chv_store *s, char *text, size_t room)
         used += (size_t)snprintf(text + used, room - used, "%s%s", i ? ", " : "", s->spaces[i].name);
 }
 
+/* Spaces in which sensors keep what they have to say about the others: nobody means those without naming them. */
+static bool describes(const struct chv_space *space)
+{
+    return strcmp(space->name, "wire") == 0 || strncmp(space->name, "capture:", 8) == 0;
+}
+
 int chv_store_find_space(const struct chv_store *s, const char *name, const struct chv_space **out, struct chv_err *err)
 {
     char names[300];
     space_names(s, names, sizeof names);
     if (s->space_count == 0) return chv_err_set(err, ENOENT, "%s: nothing has been recorded yet", s->meta.dir);
     if (!name || !*name) {
-        if (s->space_count > 1)
+        size_t only = 0, recorded = 0;
+        for (size_t i = 0; i < s->space_count; i++)
+            if (!describes(&s->spaces[i])) {
+                only = i;
+                recorded++;
+            }
+        if (recorded > 1 || (recorded == 0 && s->space_count > 1))
             return chv_err_set(err, EINVAL, "%s has several spaces; give --space NAME (%s)", s->meta.dir, names);
-        *out = &s->spaces[0];
+        *out = &s->spaces[only];
         return 0;
     }
     for (size_t i = 0; i < s->space_count; i++)

@@ -61,7 +61,7 @@ const struct chv_space *chv_store_space(const struct chv_store *store, size_t in
 const struct chv_space *chv_store_space_by_id(const struct chv_store *store, uint16_t id);
 /* The same space with the size and rest it had as of `seq` (before its first event: what it had then). */
 void chv_store_space_as_of(const struct chv_store *store, const struct chv_space *space, uint64_t seq, struct chv_space *out);
-/* By name; NULL or "" means "the only one". ENOENT (with the names in the text) or EINVAL. */
+/* By name; NULL or "" means "the only one" (not counting those that describe others: wire, capture:…). ENOENT (with the names in the text) or EINVAL. */
 int chv_store_find_space(const struct chv_store *store, const char *name, const struct chv_space **out,
                          struct chv_err *err);
 

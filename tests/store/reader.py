@@ -474,7 +474,7 @@ class Store:
                 return 'does not cover whole blocks'
         if e.op in (READ, ZERO, TRIM, FLUSH) and e.hash != NO_DIGEST:
             return 'has a hash'
-        if e.op == GAP and (not 1 <= e.hash[0] <= 4 or e.hash[1:8] != bytes(7) or e.hash[24:] != bytes(8)):
+        if e.op == GAP and (not 1 <= e.hash[0] <= 8 or e.hash[1:8] != bytes(7) or e.hash[24:] != bytes(8)):
             return 'a bad GAP event'
         if e.op == FLUSH and (e.lba or e.sectors):
             return 'a FLUSH with an address'

@@ -178,7 +178,7 @@ static bool valid(const struct sender *s, const struct chv_wire_record *r, const
     if (chv_op_has_content(r->op)) return content && r->sectors > 0 && lba % BLOCK_SECTORS + r->sectors <= BLOCK_SECTORS;
     if (r->op == CHV_OP_READ) return true;
     if (r->op == CHV_OP_FLUSH) return r->sectors == 0;
-    if (r->op == CHV_OP_GAP ? !content : r->op != CHV_OP_ZERO && r->op != CHV_OP_TRIM) return false;
+    if (r->op == CHV_OP_GAP ? !content || !chv_wire_gap(*(const uint8_t *)content) : r->op != CHV_OP_ZERO && r->op != CHV_OP_TRIM) return false;
     return lba % BLOCK_SECTORS == 0 && (r->sectors % BLOCK_SECTORS == 0 || lba + r->sectors == size);
 }
 

@@ -7,7 +7,7 @@
 #define HELLO_FIRST_NS (100 * MS)
 #define HELLO_MOST_NS (2000 * MS)
 #define ALIVE_NS (2000 * MS)  /* an idle sensor says that it lives */
-#define DEAD_NS (2000 * MS)   /* no answer for so long: a new session */
+#define DEAD_NS (1000 * MS)   /* no answer for so long: a new session */
 #define ASK_NS (100 * MS)     /* evidence is not durable yet and nothing is under way: ask */
 #define FILL_NS (2 * MS)      /* how long an unfilled chunk waits for more */
 #define RTO_LEAST_NS (5 * MS)

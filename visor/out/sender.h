@@ -89,7 +89,7 @@ int sender_device(struct sender *s, const struct chv_device *device);
 
 enum { SENDER_OK = 0, SENDER_BUSY = 1, SENDER_GAP = 2, SENDER_INVALID = -1 };
 /* Take a record in; `number` and `bytes` are filled in here. Content (of a WRITE, BASELINE, FOUND; of a GAP its struct
- * chv_gap_detail, reason QUEUE_FULL or MALFORMED) is copied. A record with content lies within one 4096-byte block; the
+ * chv_gap_detail, reason QUEUE_FULL, MALFORMED, UNKNOWN or FAILED) is copied. A record with content lies within one 4096-byte block; the
  * ranges of ZERO, TRIM and GAP are whole ones (the device's end counts as one). SENDER_BUSY: the ring is full and nothing
  * was taken; poll, and try again. SENDER_GAP: lost, and the stream will say so. */
 int sender_record(struct sender *s, const struct chv_wire_record *record, const void *content, uint64_t now_ns);

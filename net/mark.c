@@ -1,0 +1,128 @@
+/* How far the stream has got, kept in the evidence log itself: so it cannot be ahead of it or behind. */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "net/sink.h"
+
+#define WIRE_SPACE "wire"
+#define DEVICES_AT 4096u /* the second block: the devices, for people */
+
+static int add_text(struct sink *s, uint64_t offset, uint32_t bytes, const char *text, struct chv_err *err)
+{
+    uint8_t *content;
+    struct chv_record *r = sink_add(s, &content, err);
+    if (!r) return -err->code;
+    memset(content, 0, CHV_WIRE_BLOCK_BYTES);
+    memcpy(content, text, strlen(text));
+    r->space = s->wire_space;
+    r->op = CHV_OP_FOUND;
+    r->lba = offset / CHV_SECTOR_BYTES;
+    r->sectors = bytes / CHV_SECTOR_BYTES;
+    r->data = content;
+    return 0;
+}
+
+/* Behind the records that it counts, in front of all others: the batch keeps their order. */
+int mark_write(struct sink *s, struct chv_err *err)
+{
+    char text[256], hex[2 * CHV_WIRE_STREAM_BYTES + 1];
+    snprintf(text, sizeof text, "{\"wire\": 1, \"sensor\": \"%s\", \"stream\": \"%s\", \"records\": %" PRIu64 ", \"devices\": %u}\n",
+             s->sensor, hex_format(s->stream, sizeof s->stream, hex), s->recorded, s->announced);
+    int r = add_text(s, 0, s->block_bytes, text, err);
+    if (r == 0) s->marked = s->recorded;
+    return r;
+}
+
+int mark_devices(struct sink *s, struct chv_err *err)
+{
+    char text[CHV_WIRE_BLOCK_BYTES];
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < s->device_count; i++) {
+        char serial[CHV_WIRE_SERIAL_BYTES + 1] = {0};
+        memcpy(serial, s->devices[i].serial, CHV_WIRE_SERIAL_BYTES);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "space", s->devices[i].name, "serial", serial, "bytes",
+                                              (json_int_t)s->devices[i].bytes));
+    }
+    size_t n = json_dumpb(list, text, sizeof text - 1, JSON_COMPACT);
+    json_decref(list);
+    if (n >= sizeof text) return chv_err_set(err, E2BIG, "the devices' names do not fit a block");
+    text[n] = 0;
+    return add_text(s, DEVICES_AT, CHV_WIRE_BLOCK_BYTES, text, err);
+}
+
+static int parse(struct sink *s, const char *text, struct chv_err *err)
+{
+    const char *sensor, *stream;
+    json_int_t version, records, devices;
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    int r = root && json_unpack(root, "{s:I, s:s, s:s, s:I, s:I}", "wire", &version, "sensor", &sensor, "stream", &stream, "records",
+                                &records, "devices", &devices) == 0 &&
+                    version == 1 && strlen(sensor) > 0 && strlen(sensor) <= CHV_WIRE_NAME_BYTES && strlen(stream) == 2 * sizeof s->stream &&
+                    hex_parse(stream, s->stream, sizeof s->stream) == 0 && records >= 0 && devices >= 0 && devices <= (json_int_t)CHV_WIRE_DEVICES
+                ? 0
+                : chv_err_set(err, EPROTO, "%s: its space '" WIRE_SPACE "' does not hold what a collector writes there", s->options.store_dir);
+    if (r == 0) {
+        memcpy(s->sensor, sensor, strlen(sensor) + 1);
+        s->recorded = (uint64_t)records;
+        s->announced = (uint32_t)devices;
+    }
+    json_decref(root);
+    return r;
+}
+
+/* Does a record of the wire stand behind this event? Gaps with other reasons are ours, or the recorder's. */
+static bool counts(const struct sink *s, const struct chv_event *e)
+{
+    struct chv_gap_detail detail;
+    if (e->space == s->wire_space) return false;
+    if (e->op == CHV_OP_GAP) {
+        memcpy(&detail, e->hash, sizeof detail);
+        return chv_wire_gap(detail.reason) || detail.reason == CHV_GAP_PARTIAL;
+    }
+    return chv_op_has_content(e->op) || e->op == CHV_OP_READ || e->op == CHV_OP_ZERO || e->op == CHV_OP_TRIM || e->op == CHV_OP_FLUSH;
+}
+
+static int count_behind(struct sink *s, uint64_t seq, uint64_t last_seq, struct chv_err *err)
+{
+    struct chv_cursor *cursor;
+    const struct chv_event *events;
+    size_t count;
+    uint64_t row = 0;
+    int r = chv_cursor_open(s->store, seq + 1, last_seq, &cursor, err);
+    if (r < 0) return r;
+    while ((r = chv_cursor_next(cursor, &events, &count, err)) > 0)
+        for (size_t i = 0; i < count; i++) {
+            if (!counts(s, &events[i])) continue;
+            bool continued = chv_op_has_content(events[i].op) && (events[i].flags & CHV_EVENT_CONTINUED);
+            if (!continued) s->recorded++;
+            row = continued ? row + 1 : 1;
+        }
+    chv_cursor_close(cursor);
+    /* A row of 512-byte blocks may have been cut off: its record is asked for again, for what is missing of it. */
+    if (s->block_bytes < CHV_WIRE_BLOCK_BYTES && row > 0) {
+        s->recorded--;
+        s->skip_events = row;
+    }
+    return r;
+}
+
+int mark_open(struct sink *s, struct chv_err *err)
+{
+    struct chv_store_info info;
+    struct chv_extent e;
+    char text[CHV_WIRE_BLOCK_BYTES + 1] = {0};
+    int r = chv_recorder_space(s->rec, WIRE_SPACE, 2 * DEVICES_AT, CHV_REST_ZERO, NULL, &s->wire_space, err);
+    if (r < 0 || chv_store_space_by_id(s->store, s->wire_space) == NULL) return r; /* a new one */
+    chv_store_info(s->store, &info);
+    r = chv_store_block_at(s->store, s->wire_space, 0, info.last_seq, &e, err);
+    if (r < 0 || e.state != CHV_STATE_DATA) return r;
+    r = chv_store_read_block(s->store, e.hash, text, err);
+    if (r == 0) r = parse(s, text, err);
+    if (r == 0) r = count_behind(s, e.seq, info.last_seq, err);
+    s->durable = s->marked = s->recorded;
+    return r;
+}
