@@ -5,7 +5,7 @@ source "$SOURCE/tests/visor/machine.sh"
 requires qemu-system-x86_64 busybox cpio clang lld-link
 [[ -f $BUILD/visor/chronovisor.efi ]] || fail "chronovisor.efi was not built"
 [[ -f $OVMF/OVMF_CODE_4M.fd ]] || { [[ ${CHV_NO_SKIP:-} ]] && fail "needs the package ovmf"; skip "needs the package ovmf"; }
-machine_build machine "$SOURCE/tests/visor/intrude.c"
+machine_build machine "$SOURCE"/tests/visor/{intrude,pcipoke}.c
 
 cat >task <<'T'
 # the largest stretch that is reserved below 2 GiB: memory_mib, by default 32
@@ -15,9 +15,13 @@ echo "@@ own $range"
 intrude $range 33554432 >/tmp.out
 echo "@@ found $(cat /tmp.out)"
 echo "@@ flags $(grep -c -w svm /proc/cpuinfo)"
+echo "@@ pci $(ls /sys/bus/pci/devices | tr '\n' ' ')"
+echo "@@ ports $(pcipoke 0x18 0)"
+echo "@@ shown $(pcipoke 0 0)"
+echo "@@ mapped $(pcipoke 0x18 ecam:0xb0000000)"
 for cpu in 0 1; do echo "@@ sum $cpu $(taskset $((cpu + 1)) sha256sum /bin/busybox | cut -c1-64)"; done
 T
-MACHINE_SMP=2 machine_run machine task
+MACHINE_SMP=2 MACHINE_CONFIG='hide 00:03.0' machine_run machine task -device e1000,addr=3,romfile=
 console() { grep -a "$1" machine/console || { cat machine/console >&2; fail "the console does not say: $1"; }; }
 console '^visor: 2 processors, .* memory at'
 console '^visor: this machine is watched'
@@ -26,6 +30,11 @@ console '^@@ shell [0-9.]* 2$'
   { cat machine/console >&2; fail "the hypervisor's memory is not reserved"; }
 console '^@@ found nothing$'
 console '^@@ flags 0$'
+console '^visor: 00:03.0 is hidden$'
+console '^@@ pci 0000:00:00.0 0000:00:01.0 0000:00:1f'
+console '^@@ ports ffffffff ffff ff$'
+console '^@@ shown 29c08086 29c0 80$'
+console '^@@ mapped ffffffff ffffffff$'
 [[ $(grep -ac "^@@ sum . $(sha256sum "$(command -v busybox)" | cut -c1-64)$" machine/console) == 2 ]] || fail "the processors do not compute"
 
 echo 'echo "@@ flags $(grep -c -w svm /proc/cpuinfo)"' >task

@@ -13,7 +13,7 @@ machine_build() {
   local dir=$1 kernel root=$1/root source
   kernel=$("$SOURCE/tests/visor/kernel") || return 1
   rm -rf "$dir"
-  mkdir -p "$dir"/esp/EFI/{BOOT,chronovisor} "$root"/{bin,proc,sys,dev}
+  mkdir -p "$dir"/esp/EFI/{BOOT,chronovisor} "$root"/{bin,proc,sys,dev,tmp}
   cp "$kernel" "$dir/esp/vmlinuz"
   cp "$(command -v busybox)" "$root/bin/busybox"
   ln -s busybox "$root/bin/sh"
@@ -37,7 +37,7 @@ I
 }
 
 machine_run() {
-  local dir=$1 task=$2 options='initrd=\initrd console=ttyS0 quiet panic=-1'
+  local dir=$1 task=$2 options='initrd=\initrd console=ttyS0 quiet panic=-1 iomem=relaxed'
   shift 2
   cp "$task" "$dir/root/task"
   (cd "$dir/root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$dir/esp/initrd"

@@ -5,15 +5,23 @@
 #include "visor/core/mmio.h"
 #include "visor/core/pci.h"
 #include "visor/core/print.h"
+#include "visor/storage/ahci.h"
 #include "visor/storage/nvme.h"
 
-enum { DISKS_MAX = 8, BAR_DECODED = 1 << 1 };
+enum { DISKS_MAX = 8, BAR_DECODED = 1 << 1, AHCI_BYTES = AHCI_PORT + AHCI_PORTS * 0x80 };
 
 struct disk {
+    bool is_nvme;
     pci_bdf bdf;
-    uint64_t base;      /* of the registers; 0: nowhere that is mapped */
-    uint64_t doorbells; /* bytes of the watched stretch behind the first page */
-    struct nvme nvme;
+    unsigned bar;
+    uint16_t number;
+    uint64_t base; /* of the registers; 0: nowhere that is mapped */
+    uint64_t
+        second; /* NVMe: bytes of doorbells, AHCI: bytes of registers, behind the first page, that are the mediator's */
+    union {
+        struct nvme nvme;
+        struct ahci ahci;
+    };
 };
 
 static struct disk *disks[DISKS_MAX];
@@ -69,29 +77,30 @@ static bool registers_read(void *arg, uint64_t offset, unsigned width, uint64_t 
     return true;
 }
 
-/* Behind the last doorbell that the mediator knows there may be other things, as the table of MSI-X. */
-static bool doorbell_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
+/* Behind the last register that the mediator knows there may be other things, as the table of MSI-X. */
+static bool second_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
 {
     struct disk *disk = arg;
-    return offset < disk->doorbells && pass_on(disk, NVME_DOORBELLS + offset, width, value);
+    return offset < disk->second && pass_on(disk, PAGE_BYTES + offset, width, value);
 }
 
-static const struct mmio_ops registers = {registers_read, registers_write}, doorbells = {NULL, doorbell_write};
+static const struct mmio_ops nvme_registers = {registers_read, registers_write},
+                             ahci_registers = {NULL, registers_write}, second_page = {NULL, second_write};
 
 /* Watches the registers at `base` instead of where they were. */
 static void move(struct disk *disk, uint64_t base)
 {
     if (disk->base) {
         mmio_unregister(disk->base);
-        mmio_unregister(disk->base + NVME_DOORBELLS);
+        mmio_unregister(disk->base + PAGE_BYTES);
     }
-    uint64_t bytes = (disk->doorbells + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
+    uint64_t bytes = (disk->second + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
     disk->base = base;
     if (!base) return;
-    if (mmio_register(base, NVME_DOORBELLS, &registers, disk) &&
-        mmio_register(base + NVME_DOORBELLS, bytes, &doorbells, disk))
+    if (mmio_register(base, PAGE_BYTES, disk->is_nvme ? &nvme_registers : &ahci_registers, disk) &&
+        (!bytes || mmio_register(base + PAGE_BYTES, bytes, &second_page, disk)))
         return;
-    print("disk %u: its registers at %llx cannot be watched", disk->nvme.storage.device, (unsigned long long)base);
+    print("disk %u: its registers at %llx cannot be watched", disk->number, (unsigned long long)base);
     disk->base = 0;
 }
 
@@ -99,33 +108,56 @@ static void move(struct disk *disk, uint64_t base)
 static void configured(void *arg)
 {
     struct disk *disk = arg;
-    uint64_t base = pci_read(disk->bdf, 0x10) & ~15u;
-    if (pci_read(disk->bdf, 0x10) & 4) base |= (uint64_t)pci_read(disk->bdf, 0x14) << 32;
+    unsigned reg = 0x10 + 4 * disk->bar;
+    uint32_t low = pci_read(disk->bdf, reg);
+    uint64_t base = low & ~15u;
+    if (low & 4) base |= (uint64_t)pci_read(disk->bdf, reg + 4) << 32;
     if (!(pci_read(disk->bdf, 4) & BAR_DECODED) || base == disk->base) return;
+    print("disk %u: the guest moves its registers to %llx", disk->number, (unsigned long long)base);
     move(disk, base);
 }
 
-static void add_nvme(pci_bdf bdf)
+static void add(pci_bdf bdf, bool is_nvme)
 {
-    uint64_t bytes, base = pci_bar(bdf, 0, &bytes);
+    uint64_t bytes, base = pci_bar(bdf, is_nvme ? 0 : 5, &bytes);
     struct disk *disk = memory_alloc(sizeof *disk, PAGE_BYTES);
     struct storage_port port = {disk, port_copy, port_store, port_owned, port_reg, port_emit};
+    disk->is_nvme = is_nvme;
     disk->bdf = bdf;
+    disk->bar = is_nvme ? 0 : 5;
+    disk->number = (uint16_t)disk_count;
     disk->base = base;
-    disk->doorbells = (uint64_t)NVME_QUEUES_MAX * 2 * (UINT64_C(4) << (base ? port_reg(disk, NVME_CAP + 4) & 15 : 0));
-    nvme_init(&disk->nvme, &port, (uint16_t)disk_count);
+    if (is_nvme) {
+        disk->second = (uint64_t)NVME_QUEUES_MAX * 2 * (UINT64_C(4) << (base ? port_reg(disk, NVME_CAP + 4) & 15 : 0));
+        nvme_init(&disk->nvme, &port, disk->number);
+    } else {
+        disk->second = bytes > PAGE_BYTES ? AHCI_BYTES - PAGE_BYTES : 0;
+        ahci_init(&disk->ahci, &port, disk->number);
+    }
     disk->base = 0;
     move(disk, base);
-    pci_watch(bdf, configured, disk);
+    if (!pci_watch(bdf, configured, disk)) print("disk %u: its configuration cannot be watched", disk->number);
     disks[disk_count++] = disk;
-    print("disk %u: NVMe controller %02x:%02x.%u, registers at %llx", disk_count - 1, bdf >> 8, bdf >> 3 & 31, bdf & 7,
-          (unsigned long long)base);
+    print("disk %u: %s controller %02x:%02x.%u, registers at %llx", disk->number, is_nvme ? "NVMe" : "AHCI", bdf >> 8,
+          bdf >> 3 & 31, bdf & 7, (unsigned long long)base);
+}
+
+/* Controllers that nobody here knows would be a hole in the record: they are named. */
+static void name_unknown(void)
+{
+    static const uint32_t classes[] = {0x010000, 0x010100, 0x01018a, 0x010180, 0x010400, 0x010700};
+    pci_bdf bdf;
+    for (unsigned c = 0; c < ARRAY_LENGTH(classes); c++)
+        for (unsigned i = 0; pci_find(classes[c], i, &bdf); i++)
+            print("storage controller %02x:%02x.%u is not one that is watched", bdf >> 8, bdf >> 3 & 31, bdf & 7);
 }
 
 void disks_init(const struct config *config)
 {
     pci_bdf bdf;
     evidence_init(config);
-    for (unsigned i = 0; disk_count < DISKS_MAX && pci_find(PCI_CLASS_NVME, i, &bdf); i++)
-        if (!pci_is_hidden(bdf)) add_nvme(bdf);
+    for (unsigned kind = 0; kind < 2; kind++)
+        for (unsigned i = 0; disk_count < DISKS_MAX && pci_find(kind ? PCI_CLASS_AHCI : PCI_CLASS_NVME, i, &bdf); i++)
+            if (!pci_is_hidden(bdf)) add(bdf, !kind);
+    name_unknown();
 }

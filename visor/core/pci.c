@@ -4,6 +4,7 @@
 #include "visor/arch/x86/cpu.h"
 #include "visor/core/machine.h"
 #include "visor/core/mmio.h"
+#include "visor/core/print.h"
 #include "visor/core/vcpu.h"
 
 enum { ADDRESS = 0xcf8, DATA = 0xcfc, HIDDEN_MAX = 8, WATCHED_MAX = 16, BUSES = 256 };
@@ -37,6 +38,28 @@ void pci_write(pci_bdf bdf, unsigned reg, uint32_t value)
 {
     out32(ADDRESS, address_of(bdf, reg));
     out32(DATA, value);
+}
+
+bool pci_parse(const char *text, pci_bdf *bdf)
+{
+    unsigned digits[5] = {0};
+    static const char form[] = "hh:hh.h";
+    if (strlen(text) != sizeof form - 1) return false;
+    for (unsigned i = 0, n = 0; form[i]; i++) {
+        char c = text[i];
+        if (form[i] != 'h') {
+            if (c != form[i]) return false;
+            continue;
+        }
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 16;
+        if (digit > 15) return false;
+        digits[n++] = digit;
+    }
+    unsigned bus = digits[0] << 4 | digits[1], device = digits[2] << 4 | digits[3];
+    *bdf = (pci_bdf)(bus << 8 | device << 3 | digits[4]);
+    return device < 32 && digits[4] < 8;
 }
 
 bool pci_find(uint32_t class_code, unsigned index, pci_bdf *bdf)
@@ -213,13 +236,25 @@ static const uint8_t *table_find(uint64_t rsdp, const char *signature)
     return NULL;
 }
 
-void pci_init(uint64_t rsdp)
+static void hide_configured(const struct config *config)
+{
+    char text[16];
+    pci_bdf bdf;
+    for (unsigned i = 0; config_get(config, "hide", i, text, sizeof text); i++) {
+        bool done = pci_parse(text, &bdf) && pci_hide(bdf);
+        print(done ? "%s is hidden" : "%s cannot be hidden", text);
+    }
+}
+
+void pci_init(uint64_t rsdp, const struct config *config)
 {
     const uint8_t *mcfg = table_find(rsdp, "MCFG");
     vcpu_watch_ports(ADDRESS, 1);
     vcpu_watch_ports(DATA, 4);
-    if (!mcfg) return;
-    memcpy(&ecam_base, mcfg + 44, 8); /* the first segment group; there are no others on the machines that are known */
-    ecam_first = mcfg[54];
-    ecam_last = mcfg[55];
+    if (mcfg) { /* the first segment group; there are no others on the machines that are known */
+        memcpy(&ecam_base, mcfg + 44, 8);
+        ecam_first = mcfg[54];
+        ecam_last = mcfg[55];
+    }
+    hide_configured(config);
 }

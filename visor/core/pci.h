@@ -2,7 +2,7 @@
 #ifndef VISOR_CORE_PCI_H
 #define VISOR_CORE_PCI_H
 
-#include "visor/core/lib.h"
+#include "visor/core/config.h"
 
 /* bus << 8 | device << 3 | function */
 typedef uint16_t pci_bdf;
@@ -11,8 +11,12 @@ typedef uint16_t pci_bdf;
 #define PCI_CLASS_AHCI 0x010601
 #define PCI_CLASS_ETHERNET 0x020000
 
-/* At boot: watches the configuration ports and learns from ACPI where configuration space is mapped. rsdp 0: none. */
-void pci_init(uint64_t rsdp);
+/* At boot: watches the configuration ports, learns from ACPI where configuration space is mapped (rsdp 0: nowhere), and
+ * hides the functions that the configuration names (`hide BUS:DEVICE.FUNCTION`, in hexadecimal as lspci has them). */
+void pci_init(uint64_t rsdp, const struct config *config);
+
+/* "bb:dd.f". False if it is not that. */
+bool pci_parse(const char *text, pci_bdf *bdf);
 
 /* reg is a multiple of 4 below 256. */
 uint32_t pci_read(pci_bdf bdf, unsigned reg);

@@ -26,8 +26,9 @@ const char *visor_init(const struct boot_info *info)
         vcpus[i].svm = svm_cpu_new(&vcpus[i]);
     }
     apic_init();
-    pci_init(info->acpi_rsdp);
-    disks_init(&(struct config){info->config, info->config_bytes});
+    const struct config config = {info->config, info->config_bytes};
+    pci_init(info->acpi_rsdp, &config);
+    disks_init(&config);
     print("%u processors, %u address bits, memory at %llx + %llu KiB, %llu KiB of it free", info->processors, bits,
           (unsigned long long)info->own_base, (unsigned long long)info->own_bytes >> 10,
           (unsigned long long)memory_left() >> 10);
