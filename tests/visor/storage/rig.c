@@ -70,9 +70,8 @@ static void apply(struct rig_unit *u, const struct visor_block *b)
     }
 }
 
-static void emit(void *arg, const struct visor_block *b)
+void rig_check(const struct visor_block *b)
 {
-    struct rig *rig = arg;
     CHECK(b->op > 0 && b->op <= CHV_OP_MAX);
     if (b->op == CHV_OP_WRITE) CHECK(b->data && b->sectors && b->sectors <= 8 && b->lba % 8 + b->sectors <= 8);
     if (b->op == CHV_OP_WRITE) CHECK(!(b->flags & CHV_EVENT_PARTIAL) == (b->sectors == 8));
@@ -80,6 +79,12 @@ static void emit(void *arg, const struct visor_block *b)
     if (b->op == CHV_OP_ZERO || b->op == CHV_OP_TRIM) CHECK(b->sectors);
     if (b->op == CHV_OP_GAP) CHECK(b->reason);
     CHECK(b->lba <= CHV_LBA_MAX && b->sectors <= CHV_LBA_MAX + 1 - b->lba);
+}
+
+static void emit(void *arg, const struct visor_block *b)
+{
+    struct rig *rig = arg;
+    rig_check(b);
     rig->events[b->op]++;
     rig->last = *b;
     if (b->op == CHV_OP_WRITE) memcpy(rig->last_data, b->data, b->sectors * 512);

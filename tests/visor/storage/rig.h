@@ -38,6 +38,9 @@ void rig_init(struct rig *rig, uint8_t *ram, uint64_t ram_bytes, uint64_t seed);
 void rig_fini(struct rig *rig); /* not the ram */
 struct storage_port rig_port(struct rig *rig);
 
+/* What every event must be like; ends the test when one is not. */
+void rig_check(const struct visor_block *block);
+
 /* As the guest does it: through the mediator to the device. */
 void guest_write(struct rig *rig, uint64_t offset, uint32_t value);
 void guest_write64(struct rig *rig, uint64_t offset, uint64_t value);
