@@ -203,6 +203,10 @@ static const char *open_and_read(struct memory_disk *d, const struct linux_origi
         return f->fs ? read_file(f->fs, o, c) : "its file system is not readable";
     }
     if (!d->store) return "no recorded disk was given (--disk-store)";
+    if (d->count == 0) {
+        snprintf(c->why, sizeof c->why, "no recorded disk can be read as of seq:%" PRIu64 " (--disk-store, --disk-at)", d->seq);
+        return c->why;
+    }
     snprintf(c->why, sizeof c->why, "its file system (%s%s%s) is on no recorded disk", o->type, o->device[0] ? " on " : "", o->device);
     return c->why;
 }

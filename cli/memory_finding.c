@@ -35,19 +35,37 @@ static int keep_page(struct finding *f, const struct dated_page *page)
     return 0;
 }
 
-/* A page of a store with 512-byte blocks is dated by the first of them that says something. */
+/* Two blocks of a page: it was there when both were. */
+static void both(struct content_dates *a, const struct content_dates *b)
+{
+    if (b->first_ns > a->first_ns) a->first_ns = b->first_ns;
+    if (b->last_ns < a->last_ns) a->last_ns = b->last_ns;
+    if (!b->disk) a->disk = NULL;
+    if (b->disk_first_ns > a->disk_first_ns) a->disk_first_ns = b->disk_first_ns;
+    if (b->disk_until_ns < a->disk_until_ns) a->disk_until_ns = b->disk_until_ns;
+    a->still &= b->still;
+    a->capped |= b->capped;
+}
+
+/* A page of a store with 512-byte blocks is dated by all of them that say something. */
 static int date_page(struct dating *d, uint64_t va, uint32_t flags, const uint8_t *data)
 {
     struct dated_page page = {.va = va};
+    struct content_dates dates;
+    uint8_t hash[CHV_HASH_BYTES];
     uint16_t entropy;
+    bool any = false;
     chv_digest_blocks(data, PHYSMEM_PAGE_BYTES, 1, &page.hash, &entropy);
     if (d->changed_only && !text_page_is_changed(d->disk, d->kernel, d->f->vma, &d->f->text, va, flags, page.hash)) return 0;
     for (size_t at = 0; at < PHYSMEM_PAGE_BYTES && d->f->page_count < DATED_PAGES_MAX; at += d->block_bytes) {
-        if (d->block_bytes != PHYSMEM_PAGE_BYTES) chv_digest_blocks(data + at, d->block_bytes, 1, &page.hash, &entropy);
-        int r = memory_dates_of(d->dates, data + at, page.hash, &page.dates, d->err);
+        chv_digest_blocks(data + at, d->block_bytes, 1, &hash, &entropy);
+        int r = memory_dates_of(d->dates, data + at, hash, &dates, d->err);
         if (r < 0) return r;
-        if (r == 1) return keep_page(d->f, &page);
+        if (r == 1 && any) both(&page.dates, &dates);
+        if (r == 1 && !any) page.dates = dates;
+        any |= r == 1;
     }
+    if (any) return keep_page(d->f, &page);
     d->f->pages_left_out++;
     return 0;
 }

@@ -17,7 +17,7 @@ enum finding_reason {
 
 struct dated_page {
     uint64_t va;
-    uint8_t hash[CHV_HASH_BYTES]; /* of the page's first block that says something */
+    uint8_t hash[CHV_HASH_BYTES]; /* of the page, whatever the store's blocks are */
     struct content_dates dates;
 };
 #define DATED_PAGES_MAX 65536u /* of one finding: 256 MiB */

@@ -71,7 +71,7 @@ grep -q '^4 findings in 6 processes$' out && grep -Eq '^[0-9]+ executable pages 
 expect_exit 1 chronovisor memory suspicious --store s --at "seq:${seq[two]}" --name ghost-plain
 # at an instant of the disk at which the file was not there yet, it is not guessed
 expect_exit 1 chronovisor memory suspicious --store s --at "seq:${seq[two]}" --name ghost-plain --disk-at seq:5
-grep -q 'not compared: /data/ghost-plain' out || fail "compared with a disk of another time: $(cat out)"
+grep -q 'not compared: /data/ghost-plain.*: on the disk it has 0 bytes then' out || fail "compared with a disk of another time: $(cat out)"
 
 # --- dated: when its own bytes came and went
 python3 - "${time[one]}" "${time[two]}" "${time[three]}" "$(address_of anonymous)" <<'P' || fail "dates: $(cat two.json)"
@@ -168,6 +168,16 @@ chronovisor import snapshot disk.img --at now --space disk:vda --store d >/dev/n
 expect_exit 0 chronovisor memory suspicious --store s --disk-store d --disk-at now --dates --name ghost-unlinked
 grep -q '127 pages as on the disk' out && grep -q 'on disk: 125 of them, disk:vda from' out || fail "--disk-store: $(cat out)"
 one_line_error chronovisor memory suspicious --store s --disk-store nowhere
+
+# --- with blocks of 512 bytes: a page was there when all of it was
+chronovisor memory export --store s --at "seq:${seq[two]}" --format raw -o two.raw >/dev/null
+chronovisor import snapshot disk.img --at now --space disk:vda --store small --block-size 512 >/dev/null
+chronovisor import snapshot two.raw --at now --space ram --store small >/dev/null
+expect_exit 0 chronovisor memory suspicious --store small --dates --name ghost-patched
+grep -q 'file-differs, written-executable (1 of 1 pages, first 404000)' out && grep -q 'on disk: never seen' out || fail "512: $(cat out)"
+expect_exit 0 chronovisor memory suspicious --store small --dates --name memfd:ghost
+grep -q '; 4 only ever in memory' out || fail "512: $(cat out)"
+rm -rf small two.raw
 one_line_error chronovisor memory suspicious --store s --disk-space disk:vdb
 one_line_error chronovisor memory suspicious --store s --disk-space ram
 expect_exit 0 chronovisor verify --store s
