@@ -20,6 +20,7 @@ struct network {
     uint64_t now_ns, seed;
     unsigned loss, doubled, reordered; /* in 1000 */
     bool cut;                          /* nothing gets through */
+    bool hostile;                      /* a fuzzer speaks for the sender: what it says need not fit what came before */
     struct datagram *flight[NETWORK_FLIGHT];
     size_t count;
     uint64_t carried, dropped;
