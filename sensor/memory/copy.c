@@ -1,6 +1,7 @@
 #include "sensor/memory/copy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "sensor/memory/layout.h"
 
 #define SHARD_BYTES (UINT64_C(4) << 20)
 #define THREADS_MAX 8u
@@ -35,9 +37,57 @@ static int each_data(struct copy_piece *piece, uint64_t at, uint64_t bytes, data
     return r;
 }
 
+/* --- the guest's file, mapped ----------------------------------------------------------------------------
+ *
+ * Twice as fast as pread, which goes page by page. Only a file that is sealed against shrinking, as QEMU's memfds are: of any other a read
+ * could end in SIGBUS. And only pages that are there: reading a hole would allocate it. A page that is swapped out does not look
+ * as if it were there either, so what is not gets a pread, which knows holes from swap.
+ */
+
+static void map_source(struct copy_piece *piece)
+{
+    int seals = fcntl(piece->from.fd, F_GET_SEALS);
+    if (seals < 0 || !(seals & F_SEAL_SHRINK)) return;
+    void *map = mmap(NULL, piece->from.bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, piece->from.fd, (off_t)piece->from.offset);
+    if (map != MAP_FAILED) piece->source = map;
+}
+
+/* Call fn for each run of pages that are there, other for the rest; at most SHARD_BYTES. */
+static int each_run(struct copy_piece *piece, uint64_t at, uint64_t bytes, data_fn *fn, data_fn *other, uint64_t *sum)
+{
+    unsigned char there[SHARD_BYTES / LAYOUT_PAGE_BYTES];
+    const size_t pages = (size_t)(bytes / LAYOUT_PAGE_BYTES);
+    int r = 0;
+    if (mincore(piece->source + at, bytes, there) < 0) memset(there, 0, pages);
+    for (size_t i = 0, end; r == 0 && i < pages; i = end) {
+        for (end = i + 1; end < pages && (there[end] & 1) == (there[i] & 1);) end++;
+        uint64_t from = at + i * LAYOUT_PAGE_BYTES, n = (end - i) * LAYOUT_PAGE_BYTES;
+        if (!(there[i] & 1)) {
+            r = each_data(piece, from, n, other, sum);
+            continue;
+        }
+        r = fn(piece, from, n);
+        *sum += n;
+    }
+    return r;
+}
+
 static int populate(struct copy_piece *piece, uint64_t at, uint64_t bytes)
 {
     return madvise(piece->map + at, bytes, MADV_POPULATE_WRITE) < 0 && errno != EINVAL ? -errno : 0;
+}
+
+static int populate_both(struct copy_piece *piece, uint64_t at, uint64_t bytes)
+{
+    madvise(piece->source + at, bytes, MADV_POPULATE_READ); /* only saves faults later */
+    return populate(piece, at, bytes);
+}
+
+/* Room for one stretch of data; what of it is there is made ready to be read as well. */
+static int populate_data(struct copy_piece *piece, uint64_t at, uint64_t bytes)
+{
+    uint64_t sum = 0;
+    return piece->source ? each_run(piece, at, bytes, populate_both, populate, &sum) : populate(piece, at, bytes);
 }
 
 static uint64_t available_bytes(void)
@@ -62,7 +112,8 @@ static int prepare_piece(struct copy_piece *piece, struct chv_err *err)
     void *map = mmap(NULL, piece->from.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, piece->fd, 0);
     if (map == MAP_FAILED) return chv_err_set(err, errno, "room for a copy of the memory: %s", strerror(errno));
     piece->map = map;
-    int r = each_data(piece, 0, piece->from.bytes, populate, &sum);
+    map_source(piece);
+    int r = each_data(piece, 0, piece->from.bytes, populate_data, &sum);
     return r < 0 ? chv_err_set(err, -r, "room for a copy of the memory: %s", strerror(-r)) : 0;
 }
 
@@ -100,6 +151,22 @@ static int copy_data(struct copy_piece *piece, uint64_t at, uint64_t bytes)
     return io_pread_full(piece->from.fd, piece->map + at, bytes, piece->from.offset + at);
 }
 
+static int copy_mapped(struct copy_piece *piece, uint64_t at, uint64_t bytes)
+{
+    memcpy(piece->map + at, piece->source + at, bytes);
+    return 0;
+}
+
+/* A shard that is one hole is not looked at page by page. */
+static int copy_shard(struct copy_piece *piece, uint64_t at, uint64_t bytes, uint64_t *sum)
+{
+    if (!piece->source) return each_data(piece, at, bytes, copy_data, sum);
+    const uint64_t begin = piece->from.offset + at;
+    off_t data = lseek(piece->from.fd, (off_t)begin, SEEK_DATA);
+    if ((data < 0 && errno == ENXIO) || (data >= 0 && (uint64_t)data >= begin + bytes)) return 0;
+    return each_run(piece, at, bytes, copy_mapped, copy_data, sum);
+}
+
 static void *copy_main(void *arg)
 {
     struct shared *s = arg;
@@ -113,7 +180,7 @@ static void *copy_main(void *arg)
         if (p == s->copy->count) break;
         struct copy_piece *piece = &s->copy->pieces[p];
         uint64_t at = (shard - before) * SHARD_BYTES, left = piece->from.bytes - at, sum = 0;
-        int r = s->stop && *s->stop ? -EINTR : each_data(piece, at, left < SHARD_BYTES ? left : SHARD_BYTES, copy_data, &sum);
+        int r = s->stop && *s->stop ? -EINTR : copy_shard(piece, at, left < SHARD_BYTES ? left : SHARD_BYTES, &sum);
         if (r < 0) atomic_store(&s->failed, r);
         atomic_fetch_add(&s->bytes, sum);
     }
@@ -147,6 +214,7 @@ void copy_pieces(const struct copy *copy, struct scan_piece *out)
 void copy_fini(struct copy *copy)
 {
     for (size_t i = 0; i < copy->count; i++) {
+        if (copy->pieces[i].source) munmap(copy->pieces[i].source, copy->pieces[i].from.bytes);
         if (copy->pieces[i].map) munmap(copy->pieces[i].map, copy->pieces[i].from.bytes);
         if (copy->pieces[i].fd >= 0) close(copy->pieces[i].fd);
     }

@@ -13,6 +13,7 @@ struct copy {
         struct scan_piece from;
         int fd;       /* the copy, from->bytes long; -1 for a hole */
         uint8_t *map; /* all of it, writable; NULL for a hole */
+        uint8_t *source; /* the guest's, to read only where pages are; NULL: pread */
     } *pieces;
     uint64_t bytes;   /* copied */
 };

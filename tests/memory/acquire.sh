@@ -53,7 +53,7 @@ python3 - <<'P' || fail "the second capture"
 import json
 a, b = json.load(open("first.json")), json.load(open("second.json"))
 assert 0 < b["changed_blocks"] < a["changed_blocks"] / 2 and b["same_blocks"] > 0, b
-assert b["pause_ns"] > 0 and b["copied_bytes"] == b["scanned_bytes"] - b["hole_bytes"], b
+assert b["pause_ns"] > 0 and 0 < b["copied_bytes"] <= b["scanned_bytes"] - b["hole_bytes"], b
 P
 expect_exit 0 chronovisor search late --store s --space ram
 expect_exit 0 chronovisor diff --store s --space ram --from "seq:$first"
