@@ -32,7 +32,7 @@ static bool transmit(const struct join *j, const struct join_message *m, const v
         ssize_t n = sendmsg(j->fd, &h, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return false;
-        for (int i = 0; i < 2; i++) {
+        for (size_t i = 0; i < h.msg_iovlen; i++) {
             size_t done = (size_t)n < pieces[i].iov_len ? (size_t)n : pieces[i].iov_len;
             pieces[i].iov_base = (char *)pieces[i].iov_base + done;
             pieces[i].iov_len -= done;
