@@ -29,7 +29,8 @@ static void print_task(const struct linux_kernel *kernel, const struct linux_tas
         printf("\"name\": ");
         cli_json_string(stdout, t->name);
         if (t->cr3) printf(", \"cr3\": \"0x%llx\"", (unsigned long long)t->cr3);
-        printf(", \"kernel_thread\": %s, \"command\": ", t->mm ? "false" : "true");
+        if (t->address) printf(", \"task\": \"0x%llx\"", (unsigned long long)t->address);
+        printf(", \"kernel_thread\": %s, \"hidden\": %s, \"command\": ", t->mm ? "false" : "true", t->hidden ? "true" : "false");
         cli_json_string(stdout, command);
         printf("}\n");
         return;
@@ -42,7 +43,7 @@ static void print_task(const struct linux_kernel *kernel, const struct linux_tas
     else
         printf("%12s  ", "-");
     memory_print_text(command);
-    putchar('\n');
+    printf("%s\n", t->hidden ? "  (hidden: not in the kernel's list)" : "");
 }
 
 static bool is_claimed(const struct memory_source *src, uint64_t cr3)
@@ -99,7 +100,7 @@ static int list(const struct cli_args *args, const struct memory_source *src)
     size_t printed = 0;
     print_header(args->json);
     for (size_t i = 0; i < src->task_count; i++) {
-        if (src->tasks[i].mm == 0 && !all) continue;
+        if (src->tasks[i].mm == 0 && !all && !src->tasks[i].hidden) continue;
         print_task(src->kernel, &src->tasks[i], args->json);
         printed++;
     }

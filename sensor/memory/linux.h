@@ -31,10 +31,11 @@ struct linux_task {
     uint64_t cr3;           /* 0: none */
     uint32_t uid;           /* UINT32_MAX: not known */
     uint64_t arg_start, arg_end;
+    bool hidden;            /* it has a number, but is not in the kernel's list */
     uint64_t start_ns;      /* after the machine's boot; 0: not known */
 };
 
-/* All processes in the order of the kernel's list, malloc'd. *broken: the list ended in something that is no task, so there
+/* All processes in the order of the kernel's list, then those that are not in it although they have a number, malloc'd. *broken: the list ended in something that is no task, so there
  * may be more. */
 int linux_tasks(struct linux_kernel *k, struct linux_task **out, size_t *count, bool *broken, struct chv_err *err);
 /* A walk of its address space; false: it has none. */

@@ -42,6 +42,11 @@ int linux_offsets_fill(const struct btf *btf, struct linux_offsets *at, struct c
 typedef int linux_hit_fn(struct linux_kernel *k, uint64_t va, void *arg);
 int linux_scan(struct linux_kernel *k, const void *needle, size_t bytes, linux_hit_fn *fn, void *arg);
 
+/* Each process that has a number in the first namespace: the address of its task_struct, unchecked. Non-zero stops, and is returned if
+ * negative. 1: the table could not be followed everywhere. -ENOENT: this kernel's types have no such table. */
+typedef int linux_number_fn(void *arg, uint64_t task);
+int linux_numbers(struct linux_kernel *k, linux_number_fn *fn, void *arg);
+
 /* Read a field of the kernel's; false when it is not there. */
 bool linux_u64(struct linux_kernel *k, uint64_t va, uint64_t *out);
 bool linux_u32(struct linux_kernel *k, uint64_t va, uint32_t *out);

@@ -89,6 +89,45 @@ assert len(spans) > 8 and spans == maps, [x for x in zip(spans, maps) if x[0] !=
 print(len(inside), "processes,", len(want), "modules and", len(maps), "mappings agree")
 P
 
+# A rootkit's oldest trick, done from outside while the guest stands still: a process is unlinked from the list of tasks. Its number remains.
+python3 - <<'P' || fail "cannot hide a process"
+import json, os, re, socket, struct
+s = socket.socket(socket.AF_UNIX)
+s.connect("q")
+stream = s.makefile("rw")
+stream.readline()
+def ask(command, **arguments):
+    stream.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+    stream.flush()
+    while "return" not in (answer := json.loads(stream.readline())):
+        assert "error" not in answer, answer
+    return answer["return"]
+ask("qmp_capabilities")
+qemu = struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+fd = next(n for n in os.listdir(f"/proc/{qemu}/fd") if "memory-backend-memfd" in os.readlink(f"/proc/{qemu}/fd/{n}"))
+ram = os.open(f"/proc/{qemu}/fd/{fd}", os.O_RDWR)
+def place(va):
+    said = ask("human-monitor-command", **{"command-line": "gva2gpa 0x%x" % va})
+    return int(re.search(r"gpa: (0x[0-9a-f]+)", said).group(1), 16)
+tasks = [json.loads(line) for line in open("ps")]
+i = next(i for i, t in enumerate(tasks) if t["name"] == "memfd:ghost")
+before, it, after = (int(t["task"], 16) for t in tasks[i - 1:i + 2])
+data, at = b"", it
+while len(data) < 4096: # its pages need not follow each other
+    n = min(4096 - at % 4096, 4096 - len(data))
+    data += os.pread(ram, n, place(at))
+    at += n
+words = struct.unpack("<512Q", data)
+offset = next(o for o in range(0, 4088, 8) if words[o // 8] == after + o and words[o // 8 + 1] == before + o)
+os.pwrite(ram, struct.pack("<Q", after + offset), place(before + offset))
+os.pwrite(ram, struct.pack("<Q", before + offset), place(after + offset + 8))
+P
+expect_exit 0 chronovisor ps --qmp q --json
+[[ $(grep -c '"hidden": true' out) == 1 && $(grep '"hidden": true' out) == *'"name": "memfd:ghost"'*'"command": "innocent-name asleep'* ]] ||
+  fail "the hidden process is not found: $(cat out)"
+! grep -q '"hidden": true' ps || fail "processes were hidden before: $(grep '"hidden": true' ps)"
+expect_exit 0 chronovisor memory maps --qmp q --name memfd:ghost
+
 expect_exit 0 chronovisor acquire process --qmp q --pid "$pid" --store s
 expect_exit 0 chronovisor events --store s --space "proc:$pid" --json
 python3 - "$address" "$bytes" <<'P' || fail "Linux $version: an acquired process is not what it was"
