@@ -139,6 +139,7 @@ static int transfer(struct capture *c, const struct chain *chain, const struct b
         if (!read) {
             /* log and disk must get the same bytes, whatever the guest does to its own meanwhile */
             move(&guest, bounce, n, false);
+            if (guest_memory_lost(chain->memory)) return chv_err_set(err, EFAULT, "a request's data is gone");
             r = capture_write(c, bounce, (uint32_t)n, offset, durable, err);
         } else if (guest.left && guest.segment->bytes - guest.at >= n) {
             r = capture_read(c, guest.segment->host + guest.at, (uint32_t)n, offset, err);
@@ -168,6 +169,7 @@ static uint8_t zero_ranges(struct capture *c, const struct chain *chain, const s
     struct cursor guest = out_of(chain);
     skip(&guest, HEADER_BYTES);
     move(&guest, (uint8_t *)range, q->bytes, false);
+    if (guest_memory_lost(chain->memory)) return VIRTIO_BLK_S_IOERR;
     for (uint64_t i = 0; i < count; i++) {
         if (range[i].flags & (discard ? ~0u : ~(uint32_t)VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP)) return VIRTIO_BLK_S_UNSUPP;
         if (range[i].sectors > BLK_RANGE_SECTORS_MAX || !within(c, range[i].sector, (uint64_t)range[i].sectors * 512))

@@ -23,6 +23,12 @@ int dirty_log_new(int fd, uint64_t bytes, uint64_t offset, struct dirty_log **ou
         free(log);
         return chv_err_set(err, errno, "SET_LOG_BASE: %s", strerror(errno));
     }
+    int r = guard_begin(&log->guard, log->map, log->map_bytes, LOG_PAGE);
+    if (r < 0) {
+        munmap(log->map, log->map_bytes);
+        free(log);
+        return chv_err_set(err, -r, "SET_LOG_BASE: too many mappings");
+    }
     log->bits = (uint8_t *)log->map + (offset - start);
     log->bytes = bytes;
     *out = log;
@@ -31,7 +37,9 @@ int dirty_log_new(int fd, uint64_t bytes, uint64_t offset, struct dirty_log **ou
 
 void dirty_log_free(struct dirty_log *log)
 {
-    if (log) munmap(log->map, log->map_bytes);
+    if (!log) return;
+    guard_end(&log->guard);
+    munmap(log->map, log->map_bytes);
     free(log);
 }
 

@@ -6,12 +6,14 @@
 #include <stdint.h>
 
 #include "chronovisor/err.h"
+#include "sensor/vhost_user/guard.h"
 
 struct dirty_log {
     uint8_t *bits;
     uint64_t bytes; /* of the bitmap */
     void *map;
     size_t map_bytes;
+    struct guard guard;
 };
 
 /* The descriptor stays the caller's. EINVAL: not within its file. */

@@ -38,6 +38,11 @@ static int map(const struct vu_region *r, int fd, struct guest_region *out, stru
         return chv_err_set(err, errno, "mapping %llu bytes of guest memory: %s", (unsigned long long)bytes, strerror(errno));
     madvise(p, bytes, MADV_DONTDUMP);
     *out = (struct guest_region){.gpa = r->gpa, .bytes = r->bytes, .uva = r->uva, .map = p, .map_bytes = bytes};
+    int failed = guard_begin(&out->guard, p, bytes, unit);
+    if (failed < 0) {
+        munmap(p, bytes);
+        return chv_err_set(err, -failed, "too many mappings of guest memory");
+    }
     out->host = (uint8_t *)p + (r->offset - start);
     return 0;
 }
@@ -67,8 +72,18 @@ struct guest_memory *guest_memory_hold(struct guest_memory *m)
 void guest_memory_drop(struct guest_memory *m)
 {
     if (!m || atomic_fetch_sub(&m->holders, 1) != 1) return;
-    for (unsigned i = 0; i < m->count; i++) munmap(m->region[i].map, m->region[i].map_bytes);
+    for (unsigned i = 0; i < m->count; i++) {
+        guard_end(&m->region[i].guard);
+        munmap(m->region[i].map, m->region[i].map_bytes);
+    }
     free(m);
+}
+
+bool guest_memory_lost(const struct guest_memory *m)
+{
+    bool lost = false;
+    for (unsigned i = 0; i < m->count; i++) lost |= guard_lost(&m->region[i].guard);
+    return lost;
 }
 
 uint8_t *guest_memory_at(const struct guest_memory *m, uint64_t gpa, uint64_t *bytes)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "chronovisor/err.h"
+#include "sensor/vhost_user/guard.h"
 #include "sensor/vhost_user/proto.h"
 
 struct guest_region {
@@ -14,6 +15,7 @@ struct guest_region {
     uint8_t *host;
     void *map;
     uint64_t map_bytes;
+    struct guard guard;
 };
 
 /* Never changes while somebody holds it: a new table is a new one, and the old goes with its last request. */
@@ -27,6 +29,9 @@ struct guest_memory {
 int guest_memory_new(const struct vu_memory *table, const int *fd, struct guest_memory **out, struct chv_err *err);
 struct guest_memory *guest_memory_hold(struct guest_memory *m); /* NULL is fine */
 void guest_memory_drop(struct guest_memory *m);                 /* NULL is fine */
+
+/* Did the front-end take away memory that it shares? Then what was copied out of it may be zeros that nobody wrote. */
+bool guest_memory_lost(const struct guest_memory *m);
 
 /* Where [gpa, gpa + *bytes) is; *bytes shrinks to what is in one piece. NULL: not the guest's memory. */
 uint8_t *guest_memory_at(const struct guest_memory *m, uint64_t gpa, uint64_t *bytes);

@@ -8,7 +8,7 @@
 enum { NEXT = 1, WRITE = 2, INDIRECT = 4, AVAIL = 1 << 7, USED = 1 << 15 };
 enum { EVENT_ENABLE = 0, EVENT_DISABLE = 1, EVENT_DESC = 2 };
 
-static bool is_available(uint16_t flags, bool wrap)
+bool packed_is_available(uint16_t flags, bool wrap)
 {
     return !!(flags & AVAIL) == wrap && !!(flags & USED) != wrap;
 }
@@ -18,7 +18,7 @@ static bool take(const struct vring *v, uint16_t at, bool wrap, struct vring_des
 {
     const uint8_t *from = v->desc + 16 * (size_t)at;
     uint16_t flags = ring_load16(from + 14); /* before the rest: it is what publishes it */
-    if (!is_available(flags, wrap)) return false;
+    if (!packed_is_available(flags, wrap)) return false;
     memcpy(d, from, 14);
     __asm__ volatile("" ::: "memory");
     d->b = flags;
@@ -52,6 +52,23 @@ static void advance(const struct vring *v, uint16_t *at, bool *wrap, uint32_t by
     *at = (uint16_t)next;
 }
 
+/* A descriptor of the ring itself onto the chain. */
+static int add_desc(struct vring *v, const struct vring_desc_copy *d, struct chain *chain, struct chv_err *err)
+{
+    if (!(d->b & INDIRECT)) return chain_add(chain, v->memory, d->addr, d->bytes, d->b & WRITE, err);
+    if (!v->indirect || (d->b & NEXT)) return chv_err_set(err, EPROTO, "an indirect descriptor where none may be");
+    return follow_table(v, d, chain, err);
+}
+
+static int add_slots(struct vring *v, uint32_t slots, struct chain *chain, struct chv_err *err)
+{
+    if (v->outstanding + slots > v->size)
+        return chv_err_set(err, EPROTO, "more requests at once than the ring has descriptors");
+    v->outstanding += slots;
+    chain->slots = (uint16_t)slots;
+    return 1;
+}
+
 int packed_pop(struct vring *v, struct chain *chain, struct chv_err *err)
 {
     uint16_t at = v->avail_next;
@@ -60,27 +77,32 @@ int packed_pop(struct vring *v, struct chain *chain, struct chv_err *err)
     for (uint32_t slots = 1; slots <= v->size; slots++) {
         if (!take(v, at, wrap, &d))
             return slots == 1 ? 0 : chv_err_set(err, EPROTO, "a chain whose descriptors are not all there");
-        int r;
-        if (d.b & INDIRECT) {
-            if (!v->indirect || (d.b & NEXT))
-                return chv_err_set(err, EPROTO, "an indirect descriptor where none may be");
-            r = follow_table(v, &d, chain, err);
-        } else {
-            r = chain_add(chain, v->memory, d.addr, d.bytes, d.b & WRITE, err);
-        }
+        int r = add_desc(v, &d, chain, err);
         if (r < 0) return r;
+        if (v->trace) v->trace[slots - 1] = d;
         advance(v, &at, &wrap, 1);
         if (d.b & NEXT) continue;
-        if (v->outstanding + slots > v->size)
-            return chv_err_set(err, EPROTO, "more requests at once than the ring has descriptors");
-        v->outstanding += slots;
+        if ((r = add_slots(v, slots, chain, err)) < 0) return r;
         chain->id = d.a;
-        chain->slots = (uint16_t)slots;
         v->avail_next = at;
         v->avail_wrap = wrap;
         return 1;
     }
     return chv_err_set(err, EPROTO, "a chain that is a loop");
+}
+
+int packed_pop_again(struct vring *v, const struct vring_desc_copy *desc, uint32_t slots, struct chain *chain,
+                     struct chv_err *err)
+{
+    const uint16_t entry = chain->entry;
+    chain_clear(chain, v->memory);
+    chain->entry = entry;
+    for (uint32_t i = 0; i < slots; i++) {
+        int r = add_desc(v, &desc[i], chain, err);
+        if (r < 0) return r;
+    }
+    chain->id = desc[slots - 1].a;
+    return add_slots(v, slots, chain, err);
 }
 
 /* Does the guest want to be told of what was used from `before` up to used_next? */
@@ -111,7 +133,7 @@ bool packed_push(struct vring *v, const struct chain *chain, uint32_t written)
 
 bool packed_waiting(const struct vring *v)
 {
-    return is_available(ring_load16(v->desc + 16 * (size_t)v->avail_next + 14), v->avail_wrap);
+    return packed_is_available(ring_load16(v->desc + 16 * (size_t)v->avail_next + 14), v->avail_wrap);
 }
 
 bool packed_ask(struct vring *v)

@@ -40,15 +40,16 @@ int queue_init(struct queue *q, struct queue_shared *shared, unsigned index)
 static struct queue_request *request_get(struct queue *q)
 {
     struct queue_request *r = q->free;
-    if (!r) return malloc(sizeof *r);
-    q->free = r->next;
+    if (r) q->free = r->next;
+    else r = malloc(sizeof *r);
+    if (r) r->chain.memory = NULL;
     return r;
 }
 
 static void request_put(struct queue *q, struct queue_request *r)
 {
-    guest_memory_drop(r->memory);
-    r->memory = NULL;
+    guest_memory_drop(r->chain.memory);
+    r->chain.memory = NULL;
     r->next = q->free;
     q->free = r;
 }
@@ -71,9 +72,9 @@ static void answer(struct queue *q, struct queue_request *r, uint32_t written)
 {
     if (q->ring.desc && !q->broken) {
         uint16_t slot = q->ring.used_next;
-        inflight_giving(&q->inflight, r->chain.id);
+        inflight_giving(&q->inflight, &q->ring, &r->chain);
         bool tell = vring_push(&q->ring, &r->chain, written);
-        inflight_gave(&q->inflight, r->chain.id, q->ring.used_next);
+        inflight_gave(&q->inflight, &q->ring, &r->chain);
         if (q->log) mark_dirty(q, &r->chain, slot);
         if (tell && q->call >= 0) {
             ssize_t ignored = write(q->call, &(uint64_t){1}, 8);
@@ -112,24 +113,32 @@ static void break_here(struct queue *q, const struct chv_err *why)
     if (--q->busy == 0) pthread_cond_broadcast(&q->quiet);
 }
 
+/* Is all of it there that the front-end shares? Else -EPROTO: what is read from it is made up. */
+static int all_there(const struct queue *q, struct chv_err *err)
+{
+    const struct guard *kept = q->inflight.area ? q->inflight.guard : NULL;
+    if (!guest_memory_lost(q->ring.memory) && !(kept && guard_lost(kept))) return 0;
+    return chv_err_set(err, EPROTO, "the front-end took away memory that it shares");
+}
+
 /* The next request, or NULL. */
 static struct queue_request *take(struct queue *q)
 {
     struct chv_err err = {0};
     struct queue_request *r = request_get(q);
     if (!r) return NULL;
-    r->memory = NULL;
-    bool again = q->inflight.next_again < q->inflight.agains;
-    int n = again ? vring_pop_again(&q->ring, q->inflight.again[q->inflight.next_again++], &r->chain, &err)
-                  : vring_pop(&q->ring, &r->chain, &err);
-    if (n > 0 && (blk_parse(&r->chain, &r->blk, &err)) < 0) n = -EPROTO;
+    int n = inflight_again(&q->inflight, &q->ring, &r->chain, &err);
+    bool again = n > 0;
+    if (n == 0) n = vring_pop(&q->ring, &r->chain, &err);
+    if (n > 0 && blk_parse(&r->chain, &r->blk, &err) < 0) n = -EPROTO;
+    if (all_there(q, &err) < 0) n = -EPROTO;
+    r->chain.memory = guest_memory_hold(r->chain.memory);
     if (n <= 0) {
         request_put(q, r);
         if (n < 0) break_here(q, &err);
         return NULL;
     }
-    if (!again && !q->ring.packed) inflight_took(&q->inflight, r->chain.id);
-    r->memory = guest_memory_hold(q->ring.memory);
+    if (!again) inflight_took(&q->inflight, &q->ring, &r->chain);
     q->busy++;
     return r;
 }
@@ -244,6 +253,8 @@ static void serve(struct queue *q, struct queue_request *r, uint8_t *bounce)
         q->failed = true;
         fprintf(stderr, "chronovisor record: %s\n", err.text);
     }
+    /* broken before it is answered: what it was about is not certain */
+    if (active(q) && all_there(q, &err) < 0) break_here(q, &err);
     answer(q, r, written);
 }
 

@@ -23,9 +23,8 @@
 
 struct queue_request {
     struct queue_request *next;
-    struct guest_memory *memory; /* where its pieces are */
     struct blk_request blk;
-    struct chain chain;
+    struct chain chain; /* holds its memory */
 };
 
 /* What all queues of a connection share. */

@@ -61,22 +61,23 @@ int chain_add(struct chain *chain, const struct guest_memory *m, uint64_t gpa, u
     return 0;
 }
 
-static void chain_clear(struct chain *chain)
+void chain_clear(struct chain *chain, struct guest_memory *memory)
 {
-    chain->id = chain->slots = 0;
+    chain->memory = memory;
+    chain->id = chain->slots = chain->entry = 0;
     chain->out = chain->in = 0;
     chain->out_bytes = chain->in_bytes = 0;
 }
 
 int vring_pop(struct vring *v, struct chain *chain, struct chv_err *err)
 {
-    chain_clear(chain);
+    chain_clear(chain, v->memory);
     return v->packed ? packed_pop(v, chain, err) : split_pop(v, chain, err);
 }
 
 int vring_pop_again(struct vring *v, uint16_t head, struct chain *chain, struct chv_err *err)
 {
-    chain_clear(chain);
+    chain_clear(chain, v->memory);
     int r = split_chain(v, head, chain, err);
     return r < 0 ? r : 1;
 }

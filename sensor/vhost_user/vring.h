@@ -24,11 +24,19 @@ struct segment {
 
 /* One request: first what the device reads (`out` pieces), then what it writes (`in` pieces). */
 struct chain {
-    uint16_t id;    /* split: the head's number; packed: the buffer's id */
-    uint16_t slots; /* of the ring: packed only */
+    struct guest_memory *memory; /* where its pieces are; borrowed */
+    uint16_t id;                 /* split: the head's number; packed: the buffer's id */
+    uint16_t slots;              /* of the ring: packed only */
+    uint16_t entry;              /* of what is kept of those under way (inflight.h): packed only */
     unsigned out, in;
     uint64_t out_bytes, in_bytes;
     struct segment segment[CHAIN_SEGMENTS_MAX];
+};
+
+struct vring_desc_copy { /* both kinds are of 16 bytes */
+    uint64_t addr;
+    uint32_t bytes;
+    uint16_t a, b; /* split: flags, next; packed: id, flags */
 };
 
 struct vring {
@@ -39,6 +47,7 @@ struct vring {
     struct guest_memory *memory;
     uint16_t avail_next, used_next; /* the next to look at, and to fill */
     bool avail_wrap, used_wrap;     /* packed */
+    struct vring_desc_copy *trace; /* packed: gets the descriptors of what is taken, size of them; or NULL */
     uint32_t outstanding; /* taken and not given back: requests (split), slots (packed) */
 };
 
@@ -63,16 +72,11 @@ uint32_t vring_base(const struct vring *v);
 /* Bytes of the ring that the device writes, for the log of changed pages: from addr.log. */
 uint64_t vring_used_bytes(const struct vring *v);
 
+void chain_clear(struct chain *chain, struct guest_memory *memory);
 /* Pieces of [gpa, gpa + bytes) onto the chain. */
 int chain_add(struct chain *chain, const struct guest_memory *m, uint64_t gpa, uint32_t bytes, bool in, struct chv_err *err);
 
 /* --- inside: split.c and packed.c --- */
-
-struct vring_desc_copy { /* both kinds are of 16 bytes */
-    uint64_t addr;
-    uint32_t bytes;
-    uint16_t a, b; /* split: flags, next; packed: id, flags */
-};
 
 int split_pop(struct vring *v, struct chain *chain, struct chv_err *err);
 int split_chain(struct vring *v, uint16_t head, struct chain *chain, struct chv_err *err);
@@ -80,6 +84,10 @@ bool split_push(struct vring *v, const struct chain *chain, uint32_t written);
 bool split_ask(struct vring *v);
 void split_hush(struct vring *v);
 int packed_pop(struct vring *v, struct chain *chain, struct chv_err *err);
+/* The request of these descriptors, which were taken before and may be overwritten by now: 1 or -EPROTO. */
+int packed_pop_again(struct vring *v, const struct vring_desc_copy *desc, uint32_t slots, struct chain *chain,
+                     struct chv_err *err);
+bool packed_is_available(uint16_t flags, bool wrap);
 bool packed_push(struct vring *v, const struct chain *chain, uint32_t written);
 bool packed_ask(struct vring *v);
 void packed_hush(struct vring *v);

@@ -297,6 +297,31 @@ static void held(struct served *s, const struct rig *rig)
     while (hold_is(&s->session->hold)) usleep(5000);
 }
 
+/* The front-end shortens the memory that it shares, while a request is in it: the ring stops, and nothing made up is recorded. */
+static void shortened(struct served *s, const struct rig *rig)
+{
+    const off_t rest[] = {4 * 4096, 3 * 4096, 4096, 0}; /* without the data; the header; the rings; anything */
+    for (unsigned i = 0; i < sizeof rest / sizeof *rest + 1; i++) {
+        const bool notes = i == sizeof rest / sizeof *rest;
+        struct front f;
+        unsigned before = count_events(rig, CHV_OP_WRITE, 0, 0), gaps = count_events(rig, CHV_OP_GAP, 0, CHV_GAP_MALFORMED);
+        begin(s, &f, 1, ~UINT64_C(0));
+        if (notes) front_track(&f);
+        front_start(&f, 0);
+        CHECK(front_do(&f, 0, VIRTIO_BLK_T_FLUSH, 0, 0) == VIRTIO_BLK_S_OK);
+        front_submit(&f, 0, 1, VIRTIO_BLK_T_OUT, 800, 4096);
+        CHECK(ftruncate(notes ? f.inflight : f.ram_fd, notes ? 0 : rest[i]) == 0);
+        CHECK(write(f.queue[0].kick, &(uint64_t){1}, 8) == 8);
+        usleep(100000);
+        CHECK(front_ask(&f, VU_GET_QUEUE_NUM) == BLK_QUEUES_MAX); /* it lives */
+        end(s, &f);
+        for (int tries = 0; count_events(rig, CHV_OP_GAP, 0, CHV_GAP_MALFORMED) == gaps && tries < 100; tries++) usleep(20000);
+        CHECK(count_events(rig, CHV_OP_GAP, 0, CHV_GAP_MALFORMED) == gaps + 1);
+        /* without its note a request can be done, once */
+        CHECK(count_events(rig, CHV_OP_WRITE, 0, 0) <= before + notes);
+    }
+}
+
 /* Messages that end the connection; whatever came with them is closed. */
 static void bad_messages(struct served *s)
 {
@@ -373,9 +398,10 @@ int main(int argc, char **argv)
     dirty(&s);
     held(&s, &rig);
     bad_messages(&s);
+    shortened(&s, &rig);
     CHECK_OK(session_close(s.session, NULL, 0, &err), err);
     close(s.stop);
-    CHECK(count_events(&rig, CHV_OP_GAP, 0, CHV_GAP_MALFORMED) == 2); /* one a mad queue */
+    CHECK(count_events(&rig, CHV_OP_GAP, 0, CHV_GAP_MALFORMED) == 2 + 5); /* one a mad queue, or shortened memory */
     rig_same(&rig, "disk:vda", rig.disk);
     rig_fini(&rig);
     return 0;

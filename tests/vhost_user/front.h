@@ -1,4 +1,4 @@
-/* A vhost-user-blk front-end and the driver of its split rings, in one process, for tests and benchmarks: what QEMU and the
+/* A vhost-user-blk front-end and the driver of its rings, in one process, for tests and benchmarks: what QEMU and the
  * guest's kernel are for the back-end. Ends the process where something goes wrong that no caller expects. */
 #ifndef CHV_TESTS_VHOST_FRONT_H
 #define CHV_TESTS_VHOST_FRONT_H
@@ -19,7 +19,9 @@ struct front_queue {
     uint8_t *headers; /* 32 bytes a slot: 16 of header, 1 of status */
     uint8_t *data;    /* slot_bytes a slot */
     int kick, call;
-    uint16_t avail_index, used_seen;
+    uint16_t avail_index, used_seen; /* packed: positions */
+    bool avail_wrap, used_wrap;      /* packed */
+    uint8_t slots[FRONT_RING];       /* packed: descriptors of each request under way, by its id */
 };
 
 struct front {
@@ -28,12 +30,21 @@ struct front {
     uint64_t ram_bytes, features, protocol;
     uint32_t slot_bytes;
     unsigned queues;
+    bool packed;
+    int inflight; /* what the back-end notes there, or -1: not asked for */
+    struct vu_inflight inflight_area;
     struct front_queue queue[FRONT_QUEUES_MAX];
 };
 
 /* Connect, or take a connected socket with `fd`; negotiate what is offered and in `wanted` (~0: all); no ring yet. */
 void front_open(struct front *f, int fd, unsigned queues, uint32_t slot_bytes, uint64_t wanted);
+/* With packed rings, where they are offered; before front_start(). */
+void front_open_packed(struct front *f, int fd, unsigned queues, uint32_t slot_bytes);
 int front_connect(const char *path);
+/* Have the back-end keep a note of what is under way: before front_start(). */
+void front_track(struct front *f);
+/* The back-end was lost: go on with the next one, with rings and notes as they are. */
+void front_again(struct front *f, int fd);
 void front_start(struct front *f, unsigned queue); /* the rings begin anew */
 uint16_t front_stop(struct front *f, unsigned queue); /* GET_VRING_BASE */
 void front_close(struct front *f);
