@@ -73,8 +73,8 @@ static int begin_server(struct guest *g)
         close(fd);
         usleep(10000);
     }
-    CHECK(!"the server listens");
-    return -1;
+    fprintf(stderr, "the server does not listen\n");
+    exit(1);
 }
 
 static void submit(struct guest *g, unsigned queue, unsigned slot)
