@@ -2,6 +2,7 @@
  * the guest is answered once and none is lost, with split and with packed rings. */
 #include <linux/virtio_blk.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -59,6 +60,7 @@ static int begin_server(struct guest *g)
     g->server = fork();
     CHECK(g->server >= 0);
     if (g->server == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
         struct session_options options = rig_options(&g->rig);
         struct chv_err err;
         options.record_reads = false;
