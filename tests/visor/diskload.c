@@ -1,5 +1,5 @@
 /* Random load on a disk from a seed, many requests at once and never two on the same blocks at a time, so that what the
- * disk holds afterwards is certain: diskload DEVICE SEED REQUESTS. Needs a disk that may be overwritten. */
+ * disk holds afterwards is certain: diskload DEVICE SEED REQUESTS [no-erase]. Needs a disk that may be overwritten. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
@@ -88,7 +88,7 @@ static void erase(int fd, uint64_t sectors)
 int main(int argc, char **argv)
 {
     uint64_t bytes;
-    int fd = argc == 4 ? open(argv[1], O_RDWR | O_DIRECT) : -1;
+    int fd = argc == 4 || argc == 5 ? open(argv[1], O_RDWR | O_DIRECT) : -1;
     if (fd < 0 || ioctl(fd, BLKGETSIZE64, &bytes) || syscall(SYS_io_setup, DEPTH, &context))
         die("diskload DEVICE SEED REQUESTS");
     state = strtoull(argv[2], NULL, 0) * 2 + 1;
@@ -96,7 +96,7 @@ int main(int argc, char **argv)
         if (posix_memalign((void **)&slots[i].data, 4096, MOST + 4096)) die("memory");
     for (uint64_t i = strtoull(argv[3], NULL, 0); i; i--) {
         submit(fd, bytes / SECTOR);
-        if (!number(64)) erase(fd, bytes / SECTOR);
+        if (argc == 4 && !number(64)) erase(fd, bytes / SECTOR);
         if (!number(64)) fdatasync(fd);
     }
     while (busy) reap(1);

@@ -1,6 +1,7 @@
 # An emulated machine with UEFI, AMD SVM and nested paging, whose firmware starts chronovisor.efi and that Debian's kernel: source this file.
 #
-#   machine_build DIR [PROGRAM...]           the EFI system partition and what the guest's initramfs holds (PROGRAM: C files, static)
+#   machine_build DIR [--ahci] [PROGRAM...]  the EFI system partition and what the guest's initramfs holds (PROGRAM: C files, static);
+#                                            --ahci: a kernel that has a driver for SATA
 #   machine_run DIR TASK QEMU-ARGUMENT...    boot it with the shell script TASK, until it powers off; console in DIR/console
 #
 # MACHINE_CPU, MACHINE_SMP, MACHINE_CONFIG (more lines of chronovisor.cfg), MACHINE_PLAIN=1 (the kernel without us). Needs no KVM.
@@ -10,14 +11,17 @@ MACHINE_SECONDS=${MACHINE_SECONDS:-150} # how long to wait for one that is stuck
 OVMF=${OVMF:-/usr/share/OVMF}
 
 machine_build() {
-  local dir=$1 kernel root=$1/root source
-  kernel=$("$SOURCE/tests/visor/kernel") || return 1
+  local dir=$1 kernel root=$1/root source which=()
+  shift
+  if [[ ${1:-} == --ahci ]]; then which=(--ahci); shift; fi
+  kernel=$("$SOURCE/tests/visor/kernel" "${which[@]}") || return 1
   rm -rf "$dir"
   mkdir -p "$dir"/esp/EFI/{BOOT,chronovisor} "$root"/{bin,proc,sys,dev,tmp}
-  cp "$kernel" "$dir/esp/vmlinuz"
+  cp "$kernel/vmlinuz" "$dir/esp/vmlinuz"
+  [[ ! -d $kernel/modules ]] || cp -r "$kernel/modules" "$root/"
   cp "$(command -v busybox)" "$root/bin/busybox"
   ln -s busybox "$root/bin/sh"
-  for source in "${@:2}"; do
+  for source in "$@"; do
     "${CC:-cc}" -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Wconversion -Wshadow -Werror -static -I "$SOURCE" \
       -o "$root/bin/$(basename "$source" .c)" "$source" || return 1
   done
@@ -27,6 +31,7 @@ machine_build() {
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+[ ! -f /modules/order ] || while read -r module; do insmod "/modules/$module"; done </modules/order
 echo "@@ shell $(cut -d' ' -f1 /proc/uptime) $(nproc)"
 . /task
 sync

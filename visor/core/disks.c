@@ -59,8 +59,9 @@ static void port_emit(void *arg, const struct visor_block *block)
 
 static bool pass_on(struct disk *disk, uint64_t offset, unsigned width, uint64_t value)
 {
-    if (nvme_write(&disk->nvme, offset, width, &value) == STORAGE_PASS)
-        mmio_real_write(disk->base + offset, width, value);
+    enum storage_verdict verdict =
+        disk->is_nvme ? nvme_write(&disk->nvme, offset, width, &value) : ahci_write(&disk->ahci, offset, width, &value);
+    if (verdict == STORAGE_PASS) mmio_real_write(disk->base + offset, width, value);
     return true;
 }
 

@@ -1,0 +1,21 @@
+# AHCI: as nvme.sh, on a SATA disk with 32 queued commands.
+source "$CHV_SOURCE/tests/functions.sh"
+source "$SOURCE/tests/visor/machine.sh"
+requires qemu-system-x86_64 busybox cpio clang lld-link python3
+[[ -f $OVMF/OVMF_CODE_4M.fd ]] || { [[ ${CHV_NO_SKIP:-} ]] && fail "needs the package ovmf"; skip "needs the package ovmf"; }
+machine_build machine --ahci "$SOURCE/tests/visor/diskload.c"
+seed=${CHV_SEED:-$RANDOM}
+echo "seed $seed"
+truncate -s 32M disk.img
+cat >task <<T
+for try in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/sda ] && break; sleep 0.3; done
+echo 0 >/proc/sys/kernel/printk
+echo "@@ depth \$(cat /sys/block/sda/device/queue_depth)"
+# no erasing: what a SATA disk holds after TRIM is not certain, unless it says so, and QEMU's does not
+diskload /dev/sda $seed ${REQUESTS:-300} no-erase || echo "@@ load failed"
+T
+MACHINE_CONFIG='print_events 1' machine_run machine task -drive file=disk.img,format=raw,if=none,id=disk \
+  -device ide-hd,drive=disk,bus=ide.1,serial=CHV0002
+! grep -a '^@@ load failed' machine/console || fail "the load"
+grep -a '^@@ depth 32' machine/console || fail "commands are not queued"
+"$SOURCE/tests/visor/events_match" machine/console disk.img 0:2 || { grep -av 'visor: event' machine/console >&2; fail "the events"; }
