@@ -129,7 +129,7 @@ static bool change(struct request *r)
     remember(r, lba, sectors);
     if (r->effect == ATA_ZERO) blocks_zero(&r->a->storage, r->unit, lba, sectors, CHV_OP_ZERO, 0);
     else if (r->effect == ATA_UNREADABLE) gap(r, lba, sectors);
-    else if (!blocks_write(&r->a->storage, r->unit, lba, sectors, fua ? CHV_EVENT_FUA : 0, &r->data)) return r->data.fault != GATHER_OWN;
+    else if (!blocks_write(&r->a->storage, r->unit, lba, sectors, fua ? CHV_EVENT_FUA : 0, &r->data)) return !gather_is_unsafe(&r->data);
     return true;
 }
 
@@ -145,7 +145,7 @@ static bool trim(struct request *r, uint32_t blocks)
     for (uint32_t i = 0; i < blocks * 64; i++) {
         if (!gather_read(&r->data, &range, sizeof range)) {
             gap(r, 0, 0);
-            return r->data.fault != GATHER_OWN;
+            return !gather_is_unsafe(&r->data);
         }
         uint64_t lba = (range & CHV_LBA_MAX) * scale, sectors = (range >> 48) * scale;
         if (!sectors) continue;
@@ -164,7 +164,7 @@ static bool table_is_clean(const struct request *r)
 {
     struct gather g = r->data;
     gather_walk(&g, UINT64_MAX);
-    return g.fault != GATHER_OWN;
+    return !gather_is_unsafe(&g);
 }
 
 static bool execute(struct request *r)
@@ -204,14 +204,11 @@ static bool packet_is_harmless(uint8_t opcode)
     return false;
 }
 
-/* Guest memory into ours, or a gap of the unit. *refuse: it is the hypervisor's. */
-static bool fetch(const struct request *r, void *dst, uint64_t gpa, size_t n, bool *refuse)
+/* Guest memory into ours. False: what is not RAM cannot be checked, and the device must not have it. */
+static bool fetch(const struct request *r, void *dst, uint64_t gpa, size_t n)
 {
     const struct storage_port *port = &r->a->storage.port;
-    *refuse = port->owned(port->arg, gpa, n);
-    if (!*refuse && port->copy(port->arg, dst, gpa, n)) return true;
-    gap(r, 0, 0);
-    return false;
+    return !port->owned(port->arg, gpa, n) && port->copy(port->arg, dst, gpa, n);
 }
 
 bool ahci_command(struct ahci *a, unsigned port, unsigned slot, bool *ncq)
@@ -220,10 +217,9 @@ bool ahci_command(struct ahci *a, unsigned port, unsigned slot, bool *ncq)
     struct request r = {.a = a, .p = p, .slot = &p->slot[slot], .unit = port + 1};
     uint32_t header[4];
     uint8_t table[80]; /* FIS of 64 bytes, packet of 16 */
-    bool refuse;
-    if (!fetch(&r, header, p->list + slot * 32, sizeof header, &refuse)) return !refuse;
+    if (!fetch(&r, header, p->list + slot * 32, sizeof header)) return false;
     uint64_t at = (uint64_t)header[3] << 32 | (header[2] & ~0x7fu);
-    if (!fetch(&r, table, at, sizeof table, &refuse)) return !refuse;
+    if (!fetch(&r, table, at, sizeof table)) return false;
     r.fis = table;
     gather_prd(&r.data, &a->storage.port, at + 0x80, header[0] >> 16);
     r.slot->table = at + 0x80;

@@ -47,7 +47,7 @@ static bool fault(struct gather *g, enum gather_fault why)
 /* May a device be told of this range? */
 static bool allowed(struct gather *g, uint64_t gpa, uint64_t n)
 {
-    if (gpa + n < gpa) return fault(g, GATHER_OUTSIDE);
+    if (gpa + n < gpa) return fault(g, GATHER_MALFORMED);
     if (g->port->owned(g->port->arg, gpa, n)) return fault(g, GATHER_OWN);
     return true;
 }
@@ -60,7 +60,7 @@ static const uint64_t *entry(struct gather *g, uint32_t words)
         uint64_t bytes = (uint64_t)n * words * 8;
         if (!n) return fault(g, GATHER_ENDED), NULL;
         if (!allowed(g, g->list, bytes)) return NULL;
-        if (!g->port->copy(g->port->arg, g->cache, g->list, (size_t)bytes)) return fault(g, GATHER_OUTSIDE), NULL;
+        if (!g->port->copy(g->port->arg, g->cache, g->list, (size_t)bytes)) return fault(g, GATHER_UNSEEN), NULL;
         g->list += bytes;
         g->entries -= n;
         g->cached = n;

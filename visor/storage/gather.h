@@ -14,8 +14,9 @@ enum gather_kind { GATHER_PRP, GATHER_SGL, GATHER_PRD };
 enum gather_fault {
     GATHER_FINE,
     GATHER_ENDED,     /* the lists describe less than was asked for */
-    GATHER_MALFORMED, /* no device would take this */
-    GATHER_OUTSIDE,   /* not the guest's RAM */
+    GATHER_OUTSIDE,   /* data that is not in the guest's RAM */
+    GATHER_MALFORMED, /* no device should take this, and what one does with it is not known */
+    GATHER_UNSEEN,    /* a list that is not in the guest's RAM: what is in it cannot be checked */
     GATHER_OWN,       /* the hypervisor's memory */
 };
 
@@ -47,6 +48,12 @@ void gather_prd(struct gather *g, const struct storage_port *port, uint64_t tabl
 bool gather_read(struct gather *g, void *dst, size_t n);
 /* Write n bytes to where the stream is. */
 bool gather_write(struct gather *g, const void *src, size_t n);
+/* The device must not be told of this: it might read or write the hypervisor's memory. */
+static inline bool gather_is_unsafe(const struct gather *g)
+{
+    return g->fault >= GATHER_MALFORMED;
+}
+
 /* Walk over n bytes without looking at them: is all of it memory that a device may be told of? */
 bool gather_walk(struct gather *g, uint64_t n);
 

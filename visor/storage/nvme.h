@@ -20,7 +20,7 @@ struct nvme_queue {
     uint32_t next;    /* SQ: the tail as the device knows it; CQ: where the next completion will be */
     uint16_t cq;      /* SQ: its completion queue */
     uint8_t phase;    /* CQ: of the next completion */
-    bool lost;        /* SQ: what became of a command to make or delete it is in doubt; what is rung is a gap until a reset */
+    bool lost;        /* SQ: where the device has it is in doubt; what is rung is a gap until a reset */
 };
 
 struct nvme_namespace {

@@ -1,8 +1,8 @@
 /* Admin commands: NVMe 1.4, 5. Which queues there are, what the namespaces look like, what destroys data.
  *
  * Answers lie in the guest's memory before we see them, so a hostile guest can change them. What it could gain is made worthless:
- * a queue of which any answer was a failure is trusted no more until the controller is reset, and the first format that a
- * namespace was seen to have, while the machine booted, stays the only one. */
+ * a queue that could not be made, or was made twice, is trusted no more until the controller is reset, and the first format
+ * that a namespace was seen to have, while the machine booted, stays the only one. */
 #include "visor/storage/nvme.h"
 
 struct nvme_namespace *nvme_namespace(struct nvme *n, uint32_t nsid)
@@ -29,11 +29,12 @@ static enum nvme_answer make_queue(struct nvme *n, const struct nvme_command *c,
     uint32_t id = c->cdw10 & 0xffff, entries = (c->cdw10 >> 16) + 1;
     bool sq = kind == NVME_PENDING_CREATE_SQ;
     uint64_t base = c->data[0];
+    uint8_t first;
     unsigned bits = sq ? 6 : 4, cc_bits = (n->cc >> (sq ? 16 : 20)) & 15;
     /* Not in one piece, entries of another size: allowed by the specification, used by nobody. */
     if (!id || id >= NVME_QUEUES_MAX || !(c->cdw11 & 1) || cc_bits != bits || base & (n->page_bytes - 1)) return NVME_REFUSE;
     if (sq && (!(c->cdw11 >> 16) || c->cdw11 >> 16 >= NVME_QUEUES_MAX)) return NVME_REFUSE; /* it answers in no such queue */
-    if (owned(n, base, (uint64_t)entries << bits)) return NVME_REFUSE;
+    if (owned(n, base, (uint64_t)entries << bits) || !n->storage.port.copy(n->storage.port.arg, &first, base, 1)) return NVME_REFUSE;
     nvme_remember(n, 0, c, kind, base, entries | (uint64_t)id << 32 | (sq ? (uint64_t)(c->cdw11 >> 16) << 48 : 0));
     return NVME_TAKE;
 }
@@ -56,12 +57,10 @@ static void queue_done(struct nvme *n, const struct nvme_pending *p, bool failed
         else *sq = (struct nvme_queue){.base = p->a, .entries = (uint32_t)p->b, .cq = (uint16_t)(p->b >> 48), .lost = sq->lost};
         break;
     case NVME_PENDING_DELETE_SQ:
-        if (failed) sq->lost = true;
-        else {
-            if (sq->entries) nvme_reap(n, sq->cq); /* never the admin queue: this does not come back here */
-            nvme_forget(n, id);
-            sq->entries = 0;
-        }
+        if (failed) break; /* if it is gone after all, what is made in its place is made twice, or "failed" */
+        if (sq->entries) nvme_reap(n, sq->cq); /* never the admin queue: this does not come back here */
+        nvme_forget(n, id);
+        sq->entries = 0;
         break;
     case NVME_PENDING_CREATE_CQ:
         if (!failed) *cq = (struct nvme_queue){.base = p->a, .entries = (uint32_t)p->b, .phase = 1};
@@ -185,7 +184,7 @@ static bool touches_own(const struct nvme *n, const struct nvme_command *c)
     if (!(c->opcode & 3) || (!c->data[0] && !c->data[1])) return false;
     gather_prp(&g, &n->storage.port, c->data[0], c->data[1], data_bytes(c), n->page_bytes);
     gather_walk(&g, data_bytes(c));
-    return g.fault == GATHER_OWN;
+    return gather_is_unsafe(&g);
 }
 
 enum nvme_answer nvme_admin(struct nvme *n, const struct nvme_command *c)

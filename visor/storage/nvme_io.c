@@ -85,7 +85,7 @@ static enum nvme_answer write(struct nvme *n, uint16_t sq, const struct nvme_com
     nvme_remember(n, sq, c, NVME_PENDING_CHANGE, r.lba, r.sectors);
     uint8_t flags = c->cdw12 & 1u << 30 ? CHV_EVENT_FUA : 0;
     if (blocks_write(&n->storage, c->nsid, r.lba, r.sectors, flags, &g)) return NVME_TAKE;
-    return g.fault == GATHER_OWN ? NVME_REFUSE : NVME_TAKE;
+    return gather_is_unsafe(&g) ? NVME_REFUSE : NVME_TAKE;
 }
 
 /* The device writes to memory: only where that is the guest's. */
@@ -98,7 +98,7 @@ static enum nvme_answer read(struct nvme *n, const struct nvme_command *c)
     if (bytes > n->transfer_max || metadata_is_owned(n, c, &r)) return NVME_REFUSE;
     g.skip = 0;
     gather_walk(&g, bytes);
-    if (g.fault == GATHER_OWN) return NVME_REFUSE;
+    if (gather_is_unsafe(&g)) return NVME_REFUSE;
     blocks_read(&n->storage, c->nsid, r.lba, r.sectors);
     return NVME_TAKE;
 }
@@ -132,7 +132,7 @@ static enum nvme_answer dataset(struct nvme *n, uint16_t sq, const struct nvme_c
     uint8_t flags = 0;
     for (uint32_t i = 0; i < ranges; i++) {
         if (!gather_read(&g, d, sizeof d)) {
-            if (g.fault == GATHER_OWN) return NVME_REFUSE;
+            if (gather_is_unsafe(&g)) return NVME_REFUSE;
             gap(n, c->nsid, 0, 0);
             return NVME_TAKE;
         }

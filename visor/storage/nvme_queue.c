@@ -104,7 +104,7 @@ enum storage_verdict nvme_ring(struct nvme *n, unsigned id, uint32_t tail)
         if (!s->port.copy(s->port.arg, &c, at, sizeof c)) {
             blocks_gap(s, VISOR_UNIT_ALL, 0, 0, CHV_GAP_UNKNOWN);
             q->next = tail;
-            return s->port.owned(s->port.arg, at, sizeof c) ? STORAGE_DROP : STORAGE_PASS;
+            return STORAGE_DROP; /* a queue that is not in RAM */
         }
         s->command++;
         s->count.commands++;

@@ -130,7 +130,7 @@ uint32_t ahci_driver_wait(struct ahci_driver *d, uint32_t *failed)
 
 bool ahci_driver_do(struct ahci_driver *d, const struct ata *c, uint64_t *at)
 {
-    uint64_t here[256];
+    uint64_t here[2048];
     uint32_t failed;
     ahci_driver_put(d, 0, c, at ? at : here);
     ahci_driver_issue(d, 1, ata_is_ncq(c->opcode));

@@ -163,19 +163,27 @@ static void memory(void)
             CHECK(driver_do(&t.d, 1, &c) != 0);
         }
     uint64_t refused = t.n->storage.count.refused;
-    CHECK(refused == 12);
+    CHECK(refused == 14);
     struct nvme_command c = {.opcode = NVME_WRITE, .nsid = 1, .data = {page, out}, .cdw12 = 15};
     CHECK(driver_do(&t.d, 1, &c) != 0 && last_is(&t, CHV_OP_GAP, 1, 0, 16));
     c = (struct nvme_command){.opcode = NVME_IDENTIFY, .data = {own}, .cdw10 = 1};
     CHECK(driver_do(&t.d, 0, &c) == 1);
     c = (struct nvme_command){.opcode = NVME_CREATE_CQ, .data = {own}, .cdw10 = 15 << 16 | 3, .cdw11 = 1};
-    CHECK(driver_do(&t.d, 0, &c) == 1 && t.n->storage.count.refused == refused + 2);
+    CHECK(driver_do(&t.d, 0, &c) == 1);
+    c.data[0] = out; /* a queue in a device's memory */
+    CHECK(driver_do(&t.d, 0, &c) == 1 && t.n->storage.count.refused == refused + 3);
 
     /* A list that goes round: as many pages as the transfer has, and no more. */
     uint64_t ring = rig_alloc(&t.rig, 4096, 4096);
     for (unsigned i = 0; i < 512; i++) memcpy(rig_at(&t.rig, ring + i * 8), &ring, 8);
     c = (struct nvme_command){.opcode = NVME_WRITE, .nsid = 2, .data = {page, ring}, .cdw12 = 200};
     CHECK(driver_do(&t.d, 1, &c) == 0 && last_is(&t, CHV_OP_WRITE, 2, 1600, 8));
+
+    /* The pointer to the next list is to the begin of a page. */
+    uint64_t last = rig_alloc(&t.rig, 4096, 4096), next = ring + 8;
+    memcpy(rig_at(&t.rig, last + 4088), &next, 8);
+    c = (struct nvme_command){.opcode = NVME_WRITE, .nsid = 2, .data = {page, last + 4088}, .cdw12 = 2};
+    CHECK(driver_do(&t.d, 1, &c) == 1 && last_is(&t, CHV_OP_GAP, 2, 0, 24));
 
     /* Admin queues there: the controller is not enabled. */
     driver_stop(&t.d);
@@ -219,6 +227,22 @@ static void late(void)
     end(&t);
 }
 
+/* A write fails; the guest writes anew before it acknowledges that. The gap comes before what was written anew. */
+static void again(void)
+{
+    struct test t = {0};
+    begin(&t);
+    t.fake.fail_percent = 100;
+    struct nvme_command c = {.opcode = NVME_WRITE, .nsid = 1, .data = {t.d.page}, .cdw10 = 16, .cdw12 = 7};
+    driver_put(&t.d, 1, &c);
+    driver_ring(&t.d, 1);
+    CHECK(driver_take(&t.d, 1, false).status >> 1 && last_is(&t, CHV_OP_WRITE, 1, 16, 8));
+    t.fake.fail_percent = 0;
+    CHECK(driver_do(&t.d, 1, &c) == 0 && last_is(&t, CHV_OP_WRITE, 1, 16, 8));
+    CHECK(t.rig.events[CHV_OP_GAP] == 1 && !t.rig.unit[0].unknown[2]);
+    end(&t);
+}
+
 static void forge(struct test *t, uint16_t status) /* the answer to the last admin command, before the mediator has read it */
 {
     struct driver_queue *q = &t->d.q[0];
@@ -249,6 +273,25 @@ static void forged(void)
     CHECK(io(&t, NVME_WRITE, 1, 0, 8, 0) == 0 && last_is(&t, CHV_OP_GAP, VISOR_UNIT_ALL, 0, 0));
     end(&t);
 
+    begin(&t); /* a queue that could not be made, and then, elsewhere, it could */
+    other = rig_alloc(&t.rig, 4096, 4096);
+    CHECK(driver_delete(&t.d, 1) == 0 && driver_queue(&t.d, 3, 16) == 0);
+    c = (struct nvme_command){.opcode = NVME_CREATE_SQ, .data = {t.d.q[1].sq}, .cdw10 = 15 << 16 | 1, .cdw11 = 3 << 16 | 1};
+    driver_put(&t.d, 0, &c);
+    driver_ring(&t.d, 0);
+    forge(&t, 1);
+    c.data[0] = other;
+    driver_put(&t.d, 0, &c);
+    driver_ring(&t.d, 0);
+    forge(&t, 0);
+    CHECK(t.fake.sq[1].base == t.d.q[1].sq);
+    t.d.q[1].tail = 0;
+    c = (struct nvme_command){.opcode = NVME_WRITE, .nsid = 1, .data = {t.d.page}, .cdw12 = 7};
+    driver_put(&t.d, 1, &c);
+    driver_ring(&t.d, 1);
+    CHECK(last_is(&t, CHV_OP_GAP, VISOR_UNIT_ALL, 0, 0));
+    end(&t);
+
     begin(&t); /* a queue that does not exist, and then it does, elsewhere */
     other = rig_alloc(&t.rig, 4096, 4096);
     c = (struct nvme_command){.opcode = NVME_CREATE_SQ, .data = {other}, .cdw10 = 15 << 16 | 2, .cdw11 = 5 << 16 | 1};
@@ -271,6 +314,7 @@ int main(void)
     memory();
     doorbells();
     late();
+    again();
     forged();
     return 0;
 }
