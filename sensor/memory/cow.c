@@ -16,6 +16,8 @@
 #define QUIET_NS UINT64_C(60000000000)  /* no page for so long: QEMU hangs */
 #define PASSES_NS UINT64_C(10000000000) /* after the first pass: as long at least, and so many ... */
 #define PASSES_MAX 20u
+#define STOPPED_NS UINT64_C(5000000000) /* more than any plan: the guest is to go on, whatever becomes of the capture */
+#define ROUNDS_MAX 100u                 /* over all of the memory, whatever QEMU says of passes */
 #define CANCEL_NS UINT64_C(10000000000)
 #define BANDWIDTH (INT64_C(1) << 40)    /* bytes a second: as fast as it goes */
 #define SOCKET_BYTES (4 << 20)
@@ -176,6 +178,10 @@ static int patience(struct cow *c, uint64_t *last_sent, uint64_t *last_ns, struc
         *last_ns = now;
     }
     if (c->options->stop && *c->options->stop) return chv_err_set(err, EINTR, "interrupted");
+    if (c->pause.stopped && now - c->pause.begin_ns > STOPPED_NS)
+        return chv_err_set(err, ETIMEDOUT, "QEMU keeps the guest stopped and does not come to an end; use --mode paused");
+    if (sent / ROUNDS_MAX > layout_bytes(&c->guest->ram))
+        return chv_err_set(err, EBUSY, "QEMU sends the memory over and over again; use --mode paused");
     if (now - *last_ns > QUIET_NS) return chv_err_set(err, ETIMEDOUT, "QEMU sends no more memory");
     if (!c->pause.stopped && c->second_pass_ns && now - c->second_pass_ns > PASSES_NS && c->result->passes > PASSES_MAX)
         return chv_err_set(err, EBUSY, "the guest writes faster than its memory can be taken in a pause of %u ms; allow more with --max-pause, "

@@ -8,8 +8,9 @@
 #include "sensor/memory/pause.h"
 #include "tests/unit.h"
 
-/* A QEMU of few words. Serves until `clients` have hung up; returns how often it was told to stop and to go on. */
-static void serve(int listener, int clients, bool hang_up_on_stop, int *stops, int *conts)
+/* A QEMU of few words. Serves until `clients` have hung up; returns how often it was told to stop and to go on. The first `busy` times
+ * it refuses to go on, as QEMU does while it finishes a migration. */
+static void serve(int listener, int clients, bool hang_up_on_stop, int busy, int *stops, int *conts)
 {
     char buf[4096];
     *stops = *conts = 0;
@@ -27,13 +28,16 @@ static void serve(int listener, int clients, bool hang_up_on_stop, int *stops, i
                 ++*stops;
                 if (hang_up_on_stop) break;
             }
-            dprintf(fd, "{\"return\": {\"running\": true}, \"id\": %d}\n", number);
+            if (strstr(buf, "\"cont\"") && busy-- > 0)
+                dprintf(fd, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"Migration is not finalized yet\"}, \"id\": %d}\n", number);
+            else
+                dprintf(fd, "{\"return\": {\"running\": true}, \"id\": %d}\n", number);
         }
         close(fd);
     }
 }
 
-enum how { END, KILLED, SIGNALLED, LOST };
+enum how { END, KILLED, SIGNALLED, LOST, PROMISED, PROMISED_KILLED, PROMISED_ONLY };
 
 static void client(const char *path, enum how how)
 {
@@ -44,6 +48,14 @@ static void client(const char *path, enum how how)
     CHECK_OK(qmp_connect(path, &qmp, &err), err);
     if (how == LOST) {
         CHECK(pause_begin(&pause, qmp, &err) < 0);
+        _exit(0);
+    }
+    if (how >= PROMISED) { /* somebody stops it in another way */
+        CHECK_OK(pause_promise(&pause, qmp, &err), err);
+        if (how == PROMISED_KILLED) raise(SIGKILL);
+        pause.stopped = how == PROMISED;
+        CHECK_OK(pause_end(&pause, NULL, &err), err);
+        qmp_close(qmp);
         _exit(0);
     }
     CHECK_OK(pause_begin(&pause, qmp, &err), err);
@@ -60,7 +72,7 @@ static void client(const char *path, enum how how)
 static void run(enum how how, int clients)
 {
     char dir[256];
-    int stops, conts;
+    int stops, conts, busy = how == PROMISED || how == PROMISED_KILLED ? 2 : 0;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     unit_temp_dir(dir);
     snprintf(address.sun_path, sizeof address.sun_path, "%.90s/q", dir);
@@ -74,11 +86,14 @@ static void run(enum how how, int clients)
         setpgid(0, 0);
         client(address.sun_path, how);
     }
-    serve(listener, clients, how == LOST, &stops, &conts);
+    serve(listener, clients, how == LOST, busy, &stops, &conts);
     int status;
     CHECK(waitpid(pid, &status, 0) == pid);
-    CHECK(how == KILLED || how == SIGNALLED ? WIFSIGNALED(status) : WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    CHECK(stops == 1 && conts == 1);
+    CHECK(how == KILLED || how == SIGNALLED || how == PROMISED_KILLED ? WIFSIGNALED(status) : WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    if (how < PROMISED)
+        CHECK(stops == 1 && conts == 1);
+    else
+        CHECK(stops == 0 && (how == PROMISED_ONLY ? conts == 0 : conts >= 3)); /* until it was heard */
     close(listener);
     unit_remove_tree(dir);
 }
@@ -90,5 +105,8 @@ int main(void)
     run(KILLED, 1);
     run(SIGNALLED, 1);
     run(LOST, 2); /* connects anew to say it */
+    run(PROMISED, 1);
+    run(PROMISED_KILLED, 1);
+    run(PROMISED_ONLY, 1);
     return 0;
 }
