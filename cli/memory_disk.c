@@ -33,7 +33,7 @@ struct memory_disk {
     size_t count;
     struct disk_fs fs[FILE_SYSTEMS_MAX];
     struct cached *buckets[BUCKETS];
-    uint64_t cached_pages;
+    uint64_t cached_pages, read_bytes;
     struct cached scratch;   /* of what is not worth keeping */
     char name[160];
 };
@@ -159,7 +159,7 @@ static int size_of(void *arg, const struct files_entry *e)
 }
 
 /* NULL, or why it cannot be compared. */
-static const char *read_file(struct files_fs *fs, const struct linux_origin *o, struct cached *c)
+static const char *read_file(struct memory_disk *d, struct files_fs *fs, const struct linux_origin *o, struct cached *c)
 {
     struct chv_err err;
     char path[32];
@@ -172,6 +172,8 @@ static const char *read_file(struct files_fs *fs, const struct linux_origin *o, 
         return c->why;
     }
     if (size > DISK_FILE_BYTES_MAX) return "too large";
+    if (size > DISK_READ_BYTES_MAX - d->read_bytes) return "64 GiB of files were read already; choose one process";
+    d->read_bytes += size;
     c->file.pages = (size_t)((size + PAGE - 1) / PAGE);
     c->file.hashes = malloc(c->file.pages * sizeof *c->file.hashes + 1);
     struct reading *r = c->file.hashes ? calloc(1, sizeof *r) : NULL;
@@ -200,7 +202,7 @@ static const char *open_and_read(struct memory_disk *d, const struct linux_origi
             f->tried = true;
             if (files_open(&image, &options, &f->fs, &err) < 0) f->fs = NULL;
         }
-        return f->fs ? read_file(f->fs, o, c) : "its file system is not readable";
+        return f->fs ? read_file(d, f->fs, o, c) : "its file system is not readable";
     }
     if (!d->store) return "no recorded disk was given (--disk-store)";
     if (d->count == 0) {

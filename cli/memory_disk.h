@@ -9,6 +9,7 @@
 #include "sensor/memory/linux_origin.h"
 
 #define DISK_FILE_BYTES_MAX (UINT64_C(1) << 30) /* of a file that is compared */
+#define DISK_READ_BYTES_MAX (UINT64_C(64) << 30) /* of all of them: what a guest maps is its choice */
 #define DISK_CACHE_PAGES (UINT64_C(2) << 20)    /* of hashes kept: 64 MiB */
 
 struct memory_disk;

@@ -10,7 +10,7 @@ int text_pages(const struct process_image *p, const struct linux_vma *v, uint64_
 {
     uint8_t *data = malloc((size_t)CHUNK_PAGES * PAGE);
     int r = data ? 0 : -ENOMEM;
-    for (size_t i = 0; i < p->pages.count && r == 0; i++) {
+    for (size_t i = process_image_run(p, v->start); i < p->pages.count && p->pages.list[i].va < v->end && r == 0; i++) {
         const struct page_run *run = &p->pages.list[i];
         uint64_t at = run->va > v->start ? run->va : v->start, end = run->va + run->bytes < v->end ? run->va + run->bytes : v->end;
         for (size_t n; at < end && r == 0; at += n) {

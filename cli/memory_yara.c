@@ -16,7 +16,7 @@ enum { PAGE = PHYSMEM_PAGE_BYTES, WINDOW_BYTES = 16 << 20, OVERLAP_BYTES = 1 << 
 struct scan {
     const struct cli_args *args;
     const struct process_image *image; /* being scanned */
-    size_t run;          /* the first of the stretch */
+    size_t run;          /* the first of the window */
     uint64_t at, end;    /* the window's begin; the stretch's end */
     YR_MEMORY_BLOCK block;
     uint8_t *data;       /* a window */
@@ -74,6 +74,7 @@ static YR_MEMORY_BLOCK *next_window(YR_MEMORY_BLOCK_ITERATOR *iterator)
     const struct pages *pages = &s->image->pages;
     if (s->run < pages->count && s->end - s->at > WINDOW_BYTES + OVERLAP_BYTES) {
         s->at += WINDOW_BYTES;
+        s->run = process_image_run(s->image, s->at);
     } else if (s->run < pages->count) {
         size_t next = s->run;
         while (next < pages->count && pages->list[next].va < s->end) next++;

@@ -37,6 +37,19 @@ const struct linux_vma *process_image_vma(const struct process_image *image, uin
     return low < image->vma_count && va >= image->vmas[low].start ? &image->vmas[low] : NULL;
 }
 
+size_t process_image_run(const struct process_image *image, uint64_t va)
+{
+    size_t low = 0, high = image->pages.count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (va >= image->pages.list[middle].va + image->pages.list[middle].bytes)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 void process_image_read(const struct process_image *image, const struct page_run *run, uint64_t va, void *buf, size_t bytes,
                         uint64_t *unreadable_pages)
 {

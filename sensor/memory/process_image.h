@@ -31,6 +31,8 @@ void process_image_fini(struct process_image *image);
 
 /* The mapping that covers va, or NULL. */
 const struct linux_vma *process_image_vma(const struct process_image *image, uint64_t va);
+/* The first run of pages that ends behind va; image->pages.count: none. */
+size_t process_image_run(const struct process_image *image, uint64_t va);
 /* Copy [va, va + bytes), which lies inside one run; a page that cannot be read becomes zeros and is counted. */
 void process_image_read(const struct process_image *image, const struct page_run *run, uint64_t va, void *buf, size_t bytes,
                         uint64_t *unreadable_pages);
