@@ -14,7 +14,8 @@ enum { SIGHTINGS_MAX = 1024, CAPTURES_MAX = 65536 };
 struct captures {
     bool listed;
     size_t count;
-    uint64_t *seq, *time_ns;
+    uint64_t *seq;                  /* of its end */
+    uint64_t *first_ns, *last_ns;   /* when its pages were so: paused and cow have one instant, which is before they are logged */
 };
 
 struct memory_dates {
@@ -62,7 +63,8 @@ void memory_dates_free(struct memory_dates *d)
     if (!d) return;
     for (size_t i = 0; d->of && i < d->spaces; i++) {
         free(d->of[i].seq);
-        free(d->of[i].time_ns);
+        free(d->of[i].first_ns);
+        free(d->of[i].last_ns);
     }
     free(d->of);
     free(d->events);
@@ -70,12 +72,17 @@ void memory_dates_free(struct memory_dates *d)
 }
 
 /* capture:ram is written when a capture begins and when it is complete: the second counts. map:N is written once an acquisition. */
-static bool is_complete(const struct memory_dates *d, const struct chv_space *space, uint64_t seq)
+static bool is_complete(const struct memory_dates *d, const struct chv_space *space, const struct chv_event *e, uint64_t *first_ns,
+                        uint64_t *last_ns)
 {
     struct ram_capture *capture;
+    *first_ns = 0; /* each page has its own */
+    *last_ns = e->time_ns;
     if (strncmp(space->name, "proc:", 5) == 0) return true;
-    if (ram_capture_read(d->store, space->name, seq, &capture, NULL) < 0) return false;
+    if (ram_capture_read(d->store, space->name, e->seq, &capture, NULL) < 0) return false;
     bool complete = capture->complete;
+    if (complete && capture->mode == CAPTURE_LIVE && capture->end_ns) *last_ns = capture->end_ns;
+    if (complete && capture->mode != CAPTURE_LIVE) *first_ns = *last_ns = capture->begin_ns;
     free(capture);
     return complete;
 }
@@ -94,14 +101,14 @@ static int list_captures(struct memory_dates *d, const struct chv_space *space, 
         snprintf(name, sizeof name, CAPTURE_PREFIX "%s", space->name);
     if (chv_store_find_space(d->store, name, &description, NULL) < 0) return 0;
     c->seq = malloc(CAPTURES_MAX * sizeof *c->seq);
-    c->time_ns = malloc(CAPTURES_MAX * sizeof *c->time_ns);
-    if (!c->seq || !c->time_ns) return chv_err_set(err, ENOMEM, "out of memory");
+    c->first_ns = malloc(CAPTURES_MAX * sizeof *c->first_ns);
+    c->last_ns = malloc(CAPTURES_MAX * sizeof *c->last_ns);
+    if (!c->seq || !c->first_ns || !c->last_ns) return chv_err_set(err, ENOMEM, "out of memory");
     int r = 0;
     for (uint64_t seq = 0; c->count < CAPTURES_MAX && (r = chv_store_next_version(d->store, description->id, 0, seq, &e, err)) == 1;) {
         seq = e.seq;
-        if (!is_complete(d, space, seq)) continue;
-        c->seq[c->count] = seq;
-        c->time_ns[c->count++] = e.time_ns;
+        if (!is_complete(d, space, &e, &c->first_ns[c->count], &c->last_ns[c->count])) continue;
+        c->seq[c->count++] = seq;
     }
     return r < 0 ? r : 0;
 }
@@ -117,12 +124,16 @@ static int keep(void *arg, const struct chv_event *e)
 static void in_memory(const struct memory_dates *d, const struct chv_event *e, uint64_t end_seq, struct content_dates *out)
 {
     const struct captures *c = &d->of[e->space];
-    uint64_t last_ns = e->time_ns;
+    uint64_t first_ns = e->time_ns, last_ns;
     bool still = end_seq == UINT64_MAX;
-    size_t i = c->count;
+    size_t i = 0;
+    while (i < c->count && c->seq[i] <= e->seq) i++;
+    if (i < c->count && c->first_ns[i] && c->first_ns[i] < first_ns) first_ns = c->first_ns[i];
+    last_ns = first_ns;
+    i = c->count;
     while (i > 0 && c->seq[i - 1] >= end_seq) i--;
-    if (i > 0 && c->seq[i - 1] > e->seq) last_ns = c->time_ns[i - 1];
-    if (out->first_ns == 0 || e->time_ns < out->first_ns) out->first_ns = e->time_ns;
+    if (i > 0 && c->seq[i - 1] > e->seq) last_ns = c->last_ns[i - 1];
+    if (out->first_ns == 0 || first_ns < out->first_ns) out->first_ns = first_ns;
     if (last_ns > out->last_ns) out->last_ns = last_ns;
     out->still |= still;
 }
