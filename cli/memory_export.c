@@ -106,7 +106,7 @@ int memory_export(const struct cli_args *args)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
-    for (const char *const *other = (const char *const[]){"--image", "--pid", "--name", NULL}; *other; other++)
+    for (const char *const *other = (const char *const[]){"--image", "--qmp", "--pid", "--name", NULL}; *other; other++)
         if (cli_value(args, *other)) return cli_failf(args, "%s does not go with 'export'", *other);
     if (!out || !*out) return cli_failf(args, "no output given; add -o FILE");
     if (!format) return cli_failf(args, "no format given; add --format raw, lime or elf");

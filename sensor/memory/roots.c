@@ -1,10 +1,14 @@
 #include "sensor/memory/roots.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { HALF = WALK_ENTRIES / 2, CHUNK_PAGES = 256 };
+enum { HALF = WALK_ENTRIES / 2, CHUNK_PAGES = 64, THREADS_MAX = 8 };
+#define STRETCH_BYTES (UINT64_C(16) << 20) /* what a thread takes at a time */
 #define SELF_TABLES_MAX 16384u /* a kernel's half looked through until it maps its own table */
 
 #define PTE_PRESENT UINT64_C(1)
@@ -80,23 +84,81 @@ static int scan_chunk(struct scan *s, struct physmem *mem, uint64_t base, size_t
     return 0;
 }
 
-static int scan_all(struct scan *s, struct physmem *mem, roots_progress_fn *progress, void *arg, uint64_t *unreadable)
+/* What the threads share. */
+struct pool {
+    struct physmem *mem;
+    roots_progress_fn *progress;
+    void *arg;
+    _Atomic uint64_t next, done; /* bytes of RAM, ranges behind each other */
+    _Atomic bool failed;
+    pthread_mutex_t lock; /* all, unreadable */
+    struct scan *all;
+    uint64_t *unreadable;
+};
+
+/* The stretch [at, at + bytes) of RAM, ranges behind each other. */
+static int scan_stretch(struct pool *p, struct scan *s, uint64_t at, uint64_t bytes, uint64_t *buf, uint64_t *unreadable)
 {
     const struct physmem_range *ranges;
-    size_t count = physmem_ranges(mem, &ranges);
-    uint64_t *buf = malloc(CHUNK_PAGES * PHYSMEM_PAGE_BYTES), done = 0;
-    int r = buf ? 0 : -ENOMEM;
-    for (size_t i = 0; i < count && r == 0; i++)
-        for (uint64_t at = 0; at < ranges[i].bytes && r == 0;) {
-            uint64_t left = (ranges[i].bytes - at) / PHYSMEM_PAGE_BYTES;
-            size_t pages = left < CHUNK_PAGES ? (size_t)left : CHUNK_PAGES;
-            r = scan_chunk(s, mem, ranges[i].base + at, pages, buf, unreadable);
-            at += pages * PHYSMEM_PAGE_BYTES;
-            done += pages * PHYSMEM_PAGE_BYTES;
-            if (progress) progress(arg, done, physmem_bytes(mem));
+    size_t count = physmem_ranges(p->mem, &ranges);
+    int r = 0;
+    for (size_t i = 0; i < count && bytes > 0 && r == 0; i++) {
+        if (at >= ranges[i].bytes) {
+            at -= ranges[i].bytes;
+            continue;
         }
-    free(buf);
+        for (; at < ranges[i].bytes && bytes > 0 && r == 0;) {
+            uint64_t left = ranges[i].bytes - at < bytes ? ranges[i].bytes - at : bytes;
+            size_t pages = left / PHYSMEM_PAGE_BYTES < CHUNK_PAGES ? (size_t)(left / PHYSMEM_PAGE_BYTES) : CHUNK_PAGES;
+            r = scan_chunk(s, p->mem, ranges[i].base + at, pages, buf, unreadable);
+            at += pages * PHYSMEM_PAGE_BYTES;
+            bytes -= pages * PHYSMEM_PAGE_BYTES;
+        }
+        at = 0;
+    }
     return r;
+}
+
+static void work(struct pool *p, bool reports)
+{
+    struct scan s = {.end = p->all->end};
+    uint64_t *buf = malloc(CHUNK_PAGES * PHYSMEM_PAGE_BYTES), total = physmem_bytes(p->mem), unreadable = 0;
+    int r = buf ? 0 : -ENOMEM;
+    for (uint64_t at; r == 0 && !atomic_load(&p->failed) && (at = atomic_fetch_add(&p->next, STRETCH_BYTES)) < total;) {
+        uint64_t bytes = total - at < STRETCH_BYTES ? total - at : STRETCH_BYTES;
+        r = scan_stretch(p, &s, at, bytes, buf, &unreadable);
+        uint64_t done = atomic_fetch_add(&p->done, bytes) + bytes;
+        if (reports && p->progress) p->progress(p->arg, done, total);
+    }
+    pthread_mutex_lock(&p->lock);
+    for (size_t i = 0; i < s.count && r == 0; i++) r = add(p->all, &s.list[i]);
+    *p->unreadable += unreadable;
+    pthread_mutex_unlock(&p->lock);
+    if (r < 0) atomic_store(&p->failed, true);
+    free(s.list);
+    free(buf);
+}
+
+static void *thread_main(void *pool)
+{
+    work(pool, false);
+    return NULL;
+}
+
+/* -ENOMEM. Which thread finds what does not matter: candidates are sorted afterwards. */
+static int scan_all(struct scan *s, struct physmem *mem, roots_progress_fn *progress, void *arg, uint64_t *unreadable)
+{
+    struct pool pool = {.mem = mem, .progress = progress, .arg = arg, .all = s, .unreadable = unreadable};
+    pthread_t threads[THREADS_MAX];
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    long wanted = !physmem_shared(mem) || cores < 1 ? 1 : cores < THREADS_MAX ? cores : THREADS_MAX;
+    int started = 0;
+    pthread_mutex_init(&pool.lock, NULL);
+    while (started + 1 < wanted && pthread_create(&threads[started], NULL, thread_main, &pool) == 0) started++;
+    work(&pool, true);
+    for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);
+    pthread_mutex_destroy(&pool.lock);
+    return atomic_load(&pool.failed) ? -ENOMEM : 0;
 }
 
 static int covers(void *arg, const struct walk_leaf *leaf)

@@ -25,8 +25,8 @@ struct roots {
 
 typedef void roots_progress_fn(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 
-/* Scan all of physical memory once. ENOENT: there is no such family. roots_fini afterwards, also after an error. A freed
- * table that nothing has overwritten yet is found as well. */
+/* Scan all of physical memory once, on all cores where it may be shared; progress is told by the caller's thread. ENOENT: there is no such
+ * family. roots_fini afterwards, also after an error. A freed table that nothing has overwritten yet is found as well. */
 int roots_find(struct physmem *mem, roots_progress_fn *progress, void *arg, struct roots *out, struct chv_err *err);
 void roots_fini(struct roots *roots);
 /* A walk of this address space. */
