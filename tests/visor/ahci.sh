@@ -3,7 +3,7 @@ source "$CHV_SOURCE/tests/functions.sh"
 source "$SOURCE/tests/visor/machine.sh"
 requires qemu-system-x86_64 busybox cpio clang lld-link python3
 [[ -f $OVMF/OVMF_CODE_4M.fd ]] || { [[ ${CHV_NO_SKIP:-} ]] && fail "needs the package ovmf"; skip "needs the package ovmf"; }
-machine_build machine --ahci "$SOURCE/tests/visor/diskload.c"
+machine_build machine --ahci "$SOURCE/tests/visor/diskload.c" "$SOURCE/tests/visor/pcipoke.c"
 seed=${CHV_SEED:-$RANDOM}
 echo "seed $seed"
 truncate -s 32M disk.img
@@ -11,6 +11,8 @@ cat >task <<T
 for try in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/sda ] && break; sleep 0.3; done
 echo 0 >/proc/sys/kernel/printk
 echo "@@ depth \$(cat /sys/block/sda/device/queue_depth)"
+# the controller's second way to its registers, by I/O ports, cannot be switched on
+pcipoke 0xfa 4 7 >/dev/null; echo "@@ command \$(pcipoke 0xfa 4)"
 # no erasing: what a SATA disk holds after TRIM is not certain, unless it says so, and QEMU's does not
 diskload /dev/sda $seed ${REQUESTS:-300} no-erase || echo "@@ load failed"
 T
@@ -19,3 +21,4 @@ MACHINE_CONFIG='print_events 1' machine_run machine task -drive file=disk.img,fo
 ! grep -a '^@@ load failed' machine/console || fail "the load"
 grep -a '^@@ depth 32' machine/console || fail "commands are not queued"
 "$SOURCE/tests/visor/events_match" machine/console disk.img 0:2 || { grep -av 'visor: event' machine/console >&2; fail "the events"; }
+grep -qa '^@@ command .......6 ' machine/console || fail "the controller's I/O ports: $(grep -a '^@@ command' machine/console)"

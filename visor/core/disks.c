@@ -8,7 +8,7 @@
 #include "visor/storage/ahci.h"
 #include "visor/storage/nvme.h"
 
-enum { DISKS_MAX = 8, BAR_DECODED = 1 << 1, AHCI_BYTES = AHCI_PORT + AHCI_PORTS * 0x80 };
+enum { DISKS_MAX = 8, IO_DECODED = 1 << 0, BAR_DECODED = 1 << 1, AHCI_BYTES = AHCI_PORT + AHCI_PORTS * 0x80 };
 
 struct disk {
     bool is_nvme;
@@ -105,10 +105,19 @@ static void move(struct disk *disk, uint64_t base)
     disk->base = 0;
 }
 
+/* Both kinds of controllers may have a second way to the same registers: an index and a data port (AHCI's Index-Data Pair,
+ * NVMe's IDBAR). No driver needs it; the function's I/O ports stay off. */
+static void no_ports(pci_bdf bdf)
+{
+    uint32_t command = pci_read(bdf, 4) & 0xffff; /* zeros to the status above it clear nothing */
+    if (command & IO_DECODED) pci_write(bdf, 4, command & ~(uint32_t)IO_DECODED);
+}
+
 /* The guest wrote to the function's configuration space. */
 static void configured(void *arg)
 {
     struct disk *disk = arg;
+    no_ports(disk->bdf);
     unsigned reg = 0x10 + 4 * disk->bar;
     uint32_t low = pci_read(disk->bdf, reg);
     uint64_t base = low & ~15u;
@@ -137,6 +146,7 @@ static void add(pci_bdf bdf, bool is_nvme)
     }
     disk->base = 0;
     move(disk, base);
+    no_ports(bdf);
     if (!pci_watch(bdf, configured, disk)) print("disk %u: its configuration cannot be watched", disk->number);
     disks[disk_count++] = disk;
     print("disk %u: %s controller %02x:%02x.%u, registers at %llx", disk->number, is_nvme ? "NVMe" : "AHCI", bdf >> 8,
