@@ -1,5 +1,6 @@
 /* The hypervisor's small parts: lines, memory, configuration. */
 #include "tests/visor/fake.h"
+#include "visor/core/clock.h"
 #include "visor/core/config.h"
 #include "visor/core/memory.h"
 
@@ -68,10 +69,27 @@ static void configuration(void)
     }
 }
 
+/* Against timegm, every day from 1970 to 2200. */
+static void dates(void)
+{
+    for (time_t t = 0; t < (time_t)230 * 365 * 86400; t += 86399) {
+        struct tm d;
+        gmtime_r(&t, &d);
+        unsigned seconds = (unsigned)(d.tm_hour * 3600 + d.tm_min * 60 + d.tm_sec);
+        uint64_t ns = clock_from_date((unsigned)d.tm_year + 1900, (unsigned)d.tm_mon + 1, (unsigned)d.tm_mday, seconds, 7);
+        CHECK(ns == (uint64_t)t * 1000000000 + 7);
+    }
+    CHECK(!clock_from_date(2026, 13, 1, 0, 0) && !clock_from_date(1969, 1, 1, 0, 0) && !clock_from_date(2026, 1, 0, 0, 0));
+    clock_init(3000000000, 0, 5);
+    uint64_t a = clock_ns(), b = clock_ns();
+    CHECK(a <= b && a > 5);
+}
+
 int main(void)
 {
     lines();
     memory();
     configuration();
+    dates();
     return 0;
 }

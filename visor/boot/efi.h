@@ -82,6 +82,19 @@ struct efi_table_header {
     uint32_t revision, header_bytes, crc32, reserved;
 };
 
+struct efi_time {
+    uint16_t year;
+    uint8_t month, day, hour, minute, second, pad;
+    uint32_t ns;
+    int16_t zone; /* minutes that local time is behind UTC; 2047: not said, which is taken for UTC */
+    uint8_t daylight, pad2;
+};
+
+struct efi_runtime_services {
+    struct efi_table_header header;
+    efi_status (*get_time)(struct efi_time *, void *capabilities);
+};
+
 struct efi_text_output {
     efi_unused *reset;
     efi_status (*output_string)(struct efi_text_output *, const uint16_t *text);
@@ -128,7 +141,7 @@ struct efi_system_table {
     struct efi_text_output *out;
     efi_handle error_handle;
     struct efi_text_output *error;
-    void *runtime;
+    struct efi_runtime_services *runtime;
     struct efi_boot_services *boot;
     uint64_t tables;
     struct efi_configuration_table *table;

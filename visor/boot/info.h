@@ -16,6 +16,8 @@ struct boot_info {
         uint64_t base, bytes;
     } ram[INFO_RAM_MAX]; /* the firmware's memory map: what is RAM, hypervisor's memory excluded */
     uint64_t acpi_rsdp;  /* 0: none */
+    uint64_t tsc_hz, tsc_start,
+        utc_ns; /* the processor's counter, and what the firmware's clock said then; 0: it did not */
     size_t config_bytes;
     char config[INFO_CONFIG_BYTES];
 };

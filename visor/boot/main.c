@@ -1,9 +1,11 @@
 /* chronovisor.efi as the firmware starts it: reserves memory, copies this image there, has the copy virtualise every
  * processor, and goes on, as a guest, to the operating system's loader. */
+#include "visor/arch/x86/cpu.h"
 #include "visor/boot/efi.h"
 #include "visor/boot/file.h"
 #include "visor/boot/image.h"
 #include "visor/boot/info.h"
+#include "visor/core/clock.h"
 #include "visor/core/print.h"
 
 #define LARGE_BYTES (UINT64_C(2) << 20)
@@ -89,6 +91,20 @@ static bool memory_map(struct stage *s)
     return true;
 }
 
+static void look_at_clocks(struct stage *s)
+{
+    enum { CALIBRATION_US = 20000, ZONE_NOT_SAID = 2047 };
+    struct efi_time t;
+    uint64_t begun = rdtsc();
+    s->boot->stall(CALIBRATION_US);
+    s->info->tsc_start = rdtsc();
+    s->info->tsc_hz = (s->info->tsc_start - begun) * (1000000 / CALIBRATION_US);
+    if (s->system->runtime->get_time(&t, NULL)) return;
+    unsigned seconds = t.hour * 3600u + t.minute * 60u + t.second;
+    s->info->utc_ns = clock_from_date(t.year, t.month, t.day, seconds, t.ns);
+    if (t.zone != ZONE_NOT_SAID && s->info->utc_ns) s->info->utc_ns += (uint64_t)((int64_t)t.zone * 60 * 1000000000);
+}
+
 static void look_around(struct stage *s, struct efi_mp_services **mp)
 {
     uint64_t all, enabled;
@@ -119,6 +135,7 @@ static const char *virtualise(struct stage *s, const struct config *config)
     if (!copy_image(s)) return "this image cannot be moved";
     if (!memory_map(s)) return "the firmware's memory map is too long";
     look_around(s, &mp);
+    look_at_clocks(s);
     const char *(*init)(const struct boot_info *) =
         (const char *(*)(const struct boot_info *))in_copy(s, (void *)(uintptr_t)visor_init);
     const char *why = init(s->info);

@@ -1,13 +1,19 @@
-/* For now a line on COM1 each, if `print_events 1` is configured: what a test compares with the disk. */
+/* To the wire; and a line on COM1 each, if `print_events 1` is configured: what a test compares with the disk. */
 #include "visor/core/evidence.h"
 #include "visor/core/print.h"
 #include "visor/core/vcpu.h"
+#include "visor/core/wire.h"
+
+enum { FINISH_SECONDS = 30 };
 
 static bool print_events;
+static unsigned finish_seconds;
 
 void evidence_init(const struct config *config)
 {
     print_events = config_number(config, "print_events", 0) == 1;
+    finish_seconds = (unsigned)config_number(config, "finish_seconds", FINISH_SECONDS);
+    wire_init(config);
 }
 
 /* FNV-1a, 64 bits: tells accidents apart, nothing more */
@@ -20,6 +26,7 @@ static uint64_t digest(const uint8_t *data, size_t n)
 
 void evidence_take(const struct visor_block *b)
 {
+    wire_take(b);
     if (!print_events) return;
     size_t n = b->op == CHV_OP_WRITE   ? (size_t)b->sectors * CHV_SECTOR_BYTES
                : b->op == CHV_OP_SPACE ? CHV_SPACE_NAME_BYTES
@@ -29,4 +36,14 @@ void evidence_take(const struct visor_block *b)
     print("event %u:%u op %u lba %llu sectors %llu flags %u reason %u digest %016llx exits %llu", b->device,
           (unsigned)b->unit, b->op, (unsigned long long)b->lba, (unsigned long long)b->sectors, b->flags, b->reason,
           (unsigned long long)digest(b->data, n), (unsigned long long)exits);
+}
+
+bool evidence_poll(void)
+{
+    return wire_poll();
+}
+
+void evidence_finish(void)
+{
+    wire_finish(finish_seconds);
 }

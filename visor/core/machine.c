@@ -1,7 +1,11 @@
 /* Identity nested paging. The hypervisor's memory leads to one page of ones, which cannot be written. */
 #include "visor/core/machine.h"
+#include "visor/core/clock.h"
 #include "visor/core/emulate.h"
+#include "visor/core/evidence.h"
 #include "visor/core/memory.h"
+#include "visor/core/pci.h"
+#include "visor/core/power.h"
 #include "visor/core/print.h"
 #include "visor/core/smp.h"
 
@@ -60,4 +64,19 @@ void exit_memory(struct vcpu *vcpu, uint64_t gpa, bool write)
     print("processor %u: an access to %llx at %llx cannot be followed", vcpu->index, (unsigned long long)gpa,
           (unsigned long long)vcpu->rip);
     vcpu_inject(vcpu, VECTOR_GP, true, 0);
+}
+
+void exit_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
+{
+    if (!power_port(vcpu, port, size, in)) pci_port(vcpu, port, size, in);
+}
+
+bool exit_busy(bool idle)
+{
+    enum { IDLE_TRIES = 20, IDLE_US = 10 };
+    bool busy = true;
+    if (!machine_try_lock()) return true;
+    for (unsigned i = 0; (busy = evidence_poll()) && idle && i < IDLE_TRIES; i++) clock_wait_us(IDLE_US);
+    machine_unlock();
+    return busy;
 }

@@ -2,6 +2,7 @@
  * and a function that is the hypervisor's answers as an empty slot does. */
 #include "visor/core/pci.h"
 #include "visor/arch/x86/cpu.h"
+#include "visor/core/acpi.h"
 #include "visor/core/machine.h"
 #include "visor/core/mmio.h"
 #include "visor/core/print.h"
@@ -192,7 +193,7 @@ static bool guest_is_blind(void)
     return guest_address & ADDRESS_ENABLE && pci_is_hidden((pci_bdf)(guest_address >> 8));
 }
 
-void exit_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
+void pci_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
 {
     uint64_t *rax = &vcpu->regs[VCPU_RAX];
     bool is_data = port < DATA + 4 && port + size > DATA; /* in part, too */
@@ -216,26 +217,6 @@ void exit_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
                        : (*rax & ~UINT64_C(0xff)) | (value & 0xff);
 }
 
-/* --- ACPI: where configuration space is mapped (PCI Firmware Specification 3.3, 4.1.2) */
-
-static const uint8_t *table_find(uint64_t rsdp, const char *signature)
-{
-    const uint8_t *root = (const uint8_t *)(uintptr_t)rsdp;
-    uint64_t xsdt;
-    if (!rsdp || memcmp(root, "RSD PTR ", 8) != 0) return NULL;
-    memcpy(&xsdt, root + 24, 8);
-    const uint8_t *table = (const uint8_t *)(uintptr_t)xsdt;
-    uint32_t bytes;
-    if (!xsdt) return NULL;
-    memcpy(&bytes, table + 4, 4);
-    for (uint32_t at = 36; at + 8 <= bytes && at < 4096; at += 8) {
-        uint64_t entry;
-        memcpy(&entry, table + at, 8);
-        if (entry && !memcmp((const void *)(uintptr_t)entry, signature, 4)) return (const uint8_t *)(uintptr_t)entry;
-    }
-    return NULL;
-}
-
 static void hide_configured(const struct config *config)
 {
     char text[16];
@@ -248,10 +229,11 @@ static void hide_configured(const struct config *config)
 
 void pci_init(uint64_t rsdp, const struct config *config)
 {
-    const uint8_t *mcfg = table_find(rsdp, "MCFG");
+    const uint8_t *mcfg = acpi_table(rsdp, "MCFG");
     vcpu_watch_ports(ADDRESS, 1);
     vcpu_watch_ports(DATA, 4);
-    if (mcfg) { /* the first segment group; there are no others on the machines that are known */
+    if (mcfg) { /* PCI Firmware Specification 3.3, 4.1.2; the first segment group; there are no others on the machines
+                   that are known */
         memcpy(&ecam_base, mcfg + 44, 8);
         ecam_first = mcfg[54];
         ecam_last = mcfg[55];

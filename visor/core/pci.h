@@ -4,6 +4,8 @@
 
 #include "visor/core/config.h"
 
+struct vcpu;
+
 /* bus << 8 | device << 3 | function */
 typedef uint16_t pci_bdf;
 
@@ -36,5 +38,8 @@ bool pci_is_hidden(pci_bdf bdf);
 /* After each write by the guest to the function's configuration space, by whichever mechanism, `written` is called with
  * the machine's lock held. At boot only; false when the table is full. */
 bool pci_watch(pci_bdf bdf, void (*written)(void *arg), void *arg);
+
+/* The guest's access to one of the watched ports. */
+void pci_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in);
 
 #endif

@@ -12,6 +12,11 @@ void machine_lock(void)
     lock_take(&machine);
 }
 
+bool machine_try_lock(void)
+{
+    return lock_try(&machine);
+}
+
 void machine_unlock(void)
 {
     lock_drop(&machine);

@@ -60,6 +60,9 @@ void vcpu_watch_ports(uint16_t first, unsigned count);
 void exit_memory(struct vcpu *vcpu, uint64_t gpa, bool write);
 /* Port I/O on a watched port; size 1, 2 or 4. */
 void exit_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in);
+/* After an exit: true if there should be another one soon, for evidence is on its way (idle: the guest waits for an
+ * interrupt). */
+bool exit_busy(bool idle);
 /* CPUID, in place. */
 void exit_cpuid(struct vcpu *vcpu, uint64_t cr4);
 /* A kick, or before the guest goes on: INIT and SIPI. Returns when the guest may run. */
@@ -67,6 +70,7 @@ void exit_kick(struct vcpu *vcpu);
 
 /* The one lock that exits hold, except for what concerns their own processor only. */
 void machine_lock(void);
+bool machine_try_lock(void);
 void machine_unlock(void);
 
 #endif

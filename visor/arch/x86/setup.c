@@ -2,10 +2,12 @@
 #include "visor/arch/x86/svm/svm.h"
 #include "visor/boot/info.h"
 #include "visor/core/apic.h"
+#include "visor/core/clock.h"
 #include "visor/core/disks.h"
 #include "visor/core/machine.h"
 #include "visor/core/memory.h"
 #include "visor/core/pci.h"
+#include "visor/core/power.h"
 #include "visor/core/print.h"
 
 enum { ADDRESS_BITS_MAX = 48 };
@@ -27,7 +29,9 @@ const char *visor_init(const struct boot_info *info)
     }
     apic_init();
     const struct config config = {info->config, info->config_bytes};
+    clock_init(info->tsc_hz, info->tsc_start, info->utc_ns);
     pci_init(info->acpi_rsdp, &config);
+    power_init(info->acpi_rsdp);
     disks_init(&config);
     print("%u processors, %u address bits, memory at %llx + %llu KiB, %llu KiB of it free", info->processors, bits,
           (unsigned long long)info->own_base, (unsigned long long)info->own_bytes >> 10,

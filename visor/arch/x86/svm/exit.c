@@ -109,6 +109,17 @@ static void shutdown(struct svm_cpu *cpu)
     panic("the reset did not come");
 }
 
+/* While evidence is on its way, exits have to come: a guest that waits for interrupts polls instead, and one that
+ * computes exits with its next interrupt, which it then gets, and when it returns from that. */
+static void keep_going(struct svm_cpu *cpu)
+{
+    struct vmcb *v = cpu->vmcb;
+    uint64_t code = v->exit_code;
+    v->intercept1 &= ~(uint32_t)(INTERCEPT_INTERRUPT | INTERCEPT_HLT | (cpu->in_nmi ? 0 : INTERCEPT_IRET));
+    if (!exit_busy(code == EXIT_HLT)) return;
+    v->intercept1 |= INTERCEPT_HLT | (code == EXIT_INTERRUPT ? INTERCEPT_IRET : INTERCEPT_INTERRUPT);
+}
+
 static void dispatch(struct svm_cpu *cpu)
 {
     switch (cpu->vmcb->exit_code) {
@@ -131,6 +142,11 @@ static void dispatch(struct svm_cpu *cpu)
         break;
     case EXIT_NMI:
         exit_nmi(cpu);
+        break;
+    case EXIT_INTERRUPT: /* it stays pending, and is the guest's at the next entry: see keep_going */
+        break;
+    case EXIT_HLT: /* the guest goes on as after an interrupt that was somebody else's */
+        vcpu_skip(cpu->vcpu, 1);
         break;
     case EXIT_IRET:
         cpu->in_nmi = false;
@@ -173,6 +189,7 @@ void svm_exit(struct svm_cpu *cpu)
     redeliver(cpu);
     dispatch(cpu);
     if (vcpu->init) exit_kick(vcpu);
+    keep_going(cpu);
     offer_nmi(cpu);
     v->rax = vcpu->regs[VCPU_RAX];
     v->rsp = vcpu->regs[VCPU_RSP];

@@ -5,10 +5,12 @@
 #include "visor/core/lib.h"
 
 enum vmcb_intercept1 { /* bits of intercept1 */
+                       INTERCEPT_INTERRUPT = 1 << 0,
                        INTERCEPT_NMI = 1 << 1,
                        INTERCEPT_INIT = 1 << 3,
                        INTERCEPT_CPUID = 1 << 18,
                        INTERCEPT_IRET = 1 << 20,
+                       INTERCEPT_HLT = 1 << 24,
                        INTERCEPT_INVLPGA = 1 << 26,
                        INTERCEPT_PORT = 1 << 27,
                        INTERCEPT_MSR = 1 << 28,
@@ -26,10 +28,12 @@ enum vmcb_intercept2 { /* bits of intercept2 */
 };
 
 enum vmcb_exit {
+    EXIT_INTERRUPT = 0x60,
     EXIT_NMI = 0x61,
     EXIT_INIT = 0x63,
     EXIT_CPUID = 0x72,
     EXIT_IRET = 0x74,
+    EXIT_HLT = 0x78,
     EXIT_INVLPGA = 0x7a,
     EXIT_PORT = 0x7b,
     EXIT_MSR = 0x7c,

@@ -1,0 +1,240 @@
+#include "visor/core/wire.h"
+#include "visor/arch/x86/cpu.h"
+#include "visor/core/clock.h"
+#include "visor/core/memory.h"
+#include "visor/core/mmio.h"
+#include "visor/core/pci.h"
+#include "visor/core/print.h"
+#include "visor/net/udp.h"
+#include "visor/out/sender.h"
+
+enum { BARS = 6, RING_MIB_DEFAULT = 16, DEVICE_UNKNOWN = -1 };
+#define SECTORS_MOST UINT64_C(0xfffffff8) /* of one record: whole blocks */
+
+/* Which unit of which controller is which device of the stream. */
+struct unit {
+    uint16_t device;
+    uint32_t unit;
+    uint64_t sectors;
+    int number;
+};
+
+static struct {
+    bool on, waits;
+    pci_bdf bdf;
+    uint64_t bars[BARS];
+    struct nic nic;
+    struct udp udp;
+    struct sender sender;
+    struct unit units[CHV_WIRE_DEVICES];
+    unsigned unit_count;
+    uint64_t lost; /* events of a unit that has no device, and that were not reads */
+} wire;
+
+/* --- the card */
+
+static uint32_t bus_read(void *arg, unsigned bar, uint32_t offset, unsigned width)
+{
+    return (uint32_t)mmio_real_read(wire.bars[bar] + offset, width);
+}
+
+static void bus_write(void *arg, unsigned bar, uint32_t offset, unsigned width, uint32_t value)
+{
+    mmio_real_write(wire.bars[bar] + offset, width, value);
+}
+
+static uint32_t bus_config_read(void *arg, unsigned reg)
+{
+    return pci_read(wire.bdf, reg);
+}
+
+static void bus_config_write(void *arg, unsigned reg, uint32_t value)
+{
+    pci_write(wire.bdf, reg, value);
+}
+
+static uint64_t bus_physical(void *arg, const void *p)
+{
+    return memory_physical(p);
+}
+
+static void bus_pause(void *arg, unsigned microseconds)
+{
+    clock_wait_us(microseconds);
+}
+
+static const struct nic_bus bus = {NULL,         bus_read, bus_write, bus_config_read, bus_config_write,
+                                   bus_physical, bus_pause};
+
+/* --- configuration */
+
+static bool random_bytes(uint8_t *out, size_t n)
+{
+    if (!(cpuid(1, 0).c >> 30 & 1)) return false; /* RDRAND */
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t value;
+        bool good = false;
+        for (unsigned tries = 0; tries < 100 && !good; tries++)
+            __asm__ volatile("rdrand %0; setc %1" : "=r"(value), "=q"(good) : : "cc");
+        if (!good) return false;
+        value ^= rdtsc();
+        memcpy(out + i, &value, n - i < 8 ? n - i : 8);
+    }
+    return true;
+}
+
+static bool read_key(const struct config *config, uint8_t key[CHV_WIRE_KEY_BYTES])
+{
+    char text[2 * CHV_WIRE_KEY_BYTES + 1];
+    if (!config_get(config, "key", 0, text, sizeof text) || strlen(text) != sizeof text - 1) return false;
+    for (unsigned i = 0; i < 2 * CHV_WIRE_KEY_BYTES; i++) {
+        char c = text[i];
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 16;
+        if (digit > 15) return false;
+        key[i / 2] = (uint8_t)(i % 2 ? key[i / 2] | digit : digit << 4);
+    }
+    return true;
+}
+
+static bool read_address(const struct config *config, const char *name, uint8_t address[4])
+{
+    char text[20];
+    return config_get(config, name, 0, text, sizeof text) && udp_parse_address(text, address);
+}
+
+static const char *start(const struct config *config)
+{
+    struct sender_config s = {.transmit = udp_transmit, .arg = &wire.udp};
+    struct udp_config u = {.mask = {255, 255, 255, 0}, .port = 7788};
+    char text[CHV_WIRE_NAME_BYTES];
+    if (!read_key(config, s.key)) return "key is not 64 hexadecimal digits";
+    if (!random_bytes(s.seed, sizeof s.seed)) return "the processor has no random numbers (RDRAND)";
+    if (!config_get(config, "sensor", 0, text, sizeof text)) memcpy(text, "visor", 6);
+    memcpy(s.sensor, text, strlen(text));
+    s.gap_when_full = config_get(config, "when_full", 0, text, sizeof text) && !strcmp(text, "gap");
+    if (!read_address(config, "address", u.address) || !read_address(config, "collector", u.peer))
+        return "address or collector is none";
+    read_address(config, "mask", u.mask);
+    read_address(config, "gateway", u.gateway);
+    u.peer_port = (uint16_t)config_number(config, "port", 7788);
+    if (!pci_hide(wire.bdf)) return "it cannot be hidden";
+    for (unsigned bar = 0; bar < BARS; bar++) {
+        uint64_t bytes;
+        wire.bars[bar] = pci_bar(wire.bdf, bar, &bytes);
+    }
+    if (!nic_init(&wire.nic, &bus, memory_alloc(NIC_MEMORY_BYTES, PAGE_BYTES)))
+        return "no driver for it, or it does not come up";
+    if (!udp_init(&wire.udp, &wire.nic, &u)) return "the addresses make no sense";
+    size_t ring = sender_memory(&s, config_number(config, "ring_mib", RING_MIB_DEFAULT) << 20);
+    if (ring > memory_left() / 4 * 3) return "memory_mib is too little for ring_mib";
+    return sender_init(&wire.sender, &s, memory_alloc(ring, 64), ring) ? "sensor is no name" : NULL;
+}
+
+bool wire_init(const struct config *config)
+{
+    char text[16];
+    if (!config_get(config, "nic", 0, text, sizeof text)) return false;
+    const char *why = pci_parse(text, &wire.bdf) ? start(config) : "not a PCI function";
+    wire.on = !why;
+    print("network card %s: %s", text, why ? why : "the hypervisor's");
+    return wire.on;
+}
+
+/* --- out and in */
+
+static void receive(void *arg, void *data, size_t n, uint64_t now_ns)
+{
+    sender_receive(&wire.sender, data, n, now_ns);
+}
+
+bool wire_poll(void)
+{
+    if (!wire.on) return false;
+    uint64_t now = clock_ns();
+    udp_poll(&wire.udp, now, receive, NULL);
+    sender_poll(&wire.sender, now);
+    return !sender_settled(&wire.sender);
+}
+
+void wire_finish(unsigned seconds)
+{
+    if (!wire.on) return;
+    uint64_t until = clock_ns() + (uint64_t)seconds * UINT64_C(1000000000);
+    while (wire_poll() && clock_ns() < until) clock_wait_us(20);
+    const struct sender_stats *s = &wire.sender.stats;
+    print("wire: %llu records, %llu durable, %llu frames, %llu again, %llu waits, %llu lost",
+          (unsigned long long)s->records, (unsigned long long)s->durable, (unsigned long long)s->frames,
+          (unsigned long long)s->frames_again, (unsigned long long)s->busy, (unsigned long long)(s->gaps + wire.lost));
+}
+
+/* --- records */
+
+static void record(const struct unit *u, struct chv_wire_record r, const void *content)
+{
+    uint64_t now = clock_ns();
+    r.time_ns = now;
+    r.device = (uint16_t)u->number;
+    for (;;) {
+        int answer = sender_record(&wire.sender, &r, content, now);
+        if (answer == SENDER_INVALID) wire.lost++;
+        if (answer != SENDER_BUSY) break;
+        wire_poll(); /* the guest waits: this is what it waits for */
+        now = clock_ns();
+    }
+}
+
+/* One event on one device; ranges that a record cannot say are several. */
+static void take(const struct unit *u, const struct visor_block *b)
+{
+    struct chv_gap_detail detail = {.reason = b->reason};
+    uint64_t lba = b->lba, left = b->sectors;
+    if (b->op == CHV_OP_GAP && !left) lba = 0, left = u->sectors; /* all of the unit */
+    if (lba > u->sectors) lba = u->sectors;
+    if (left > u->sectors - lba) left = u->sectors - lba;
+    if (b->op != CHV_OP_FLUSH && !left) return;
+    do {
+        uint64_t n = left < SECTORS_MOST ? left : SECTORS_MOST;
+        struct chv_wire_record r = {.lba_lo = (uint32_t)lba,
+                                    .lba_hi = (uint16_t)(lba >> 32),
+                                    .op = b->op,
+                                    .flags = b->flags,
+                                    .sectors = b->op == CHV_OP_FLUSH ? 0 : (uint32_t)n};
+        record(u, r, b->op == CHV_OP_GAP ? (const void *)&detail : b->data);
+        lba += n;
+        left -= n;
+    } while (left);
+}
+
+static void announce(const struct visor_block *b)
+{
+    struct chv_device device = {.bytes = b->sectors ? b->sectors * CHV_SECTOR_BYTES : b->lba * CHV_SECTOR_BYTES};
+    memcpy(device.name, b->data, CHV_WIRE_NAME_BYTES);
+    int number = sender_device(&wire.sender, &device);
+    struct unit *u = wire.units;
+    while (u < wire.units + wire.unit_count && (u->device != b->device || u->unit != b->unit)) u++;
+    if (number < 0 || u == wire.units + CHV_WIRE_DEVICES) {
+        print("wire: a disk is not announced: too many, or its name is not one");
+        return;
+    }
+    if (u == wire.units + wire.unit_count) wire.unit_count++;
+    *u = (struct unit){b->device, b->unit, b->lba, number};
+}
+
+void wire_take(const struct visor_block *b)
+{
+    bool known = false;
+    if (!wire.on) return;
+    if (b->op == CHV_OP_SPACE) {
+        announce(b);
+        return;
+    }
+    for (unsigned i = 0; i < wire.unit_count; i++) {
+        const struct unit *u = &wire.units[i];
+        if (u->device != b->device || (u->unit != b->unit && b->unit != VISOR_UNIT_ALL)) continue;
+        take(u, b);
+        known = true;
+    }
+    if (!known && b->op != CHV_OP_READ && b->op != CHV_OP_FLUSH) wire.lost++;
+}

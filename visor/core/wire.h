@@ -1,0 +1,21 @@
+/* Evidence onto the network: the hypervisor's own card (visor/net) and the stream to the collector (visor/out). */
+#ifndef VISOR_CORE_WIRE_H
+#define VISOR_CORE_WIRE_H
+
+#include "visor/core/config.h"
+#include "visor/storage/port.h"
+
+/* At boot: takes the card that the configuration names (`nic`) from the guest. False: there is no wire; a line says
+ * why. */
+bool wire_init(const struct config *config);
+
+/* Takes a block in, and waits while the ring is full, unless `when_full gap` is configured. */
+void wire_take(const struct visor_block *block);
+
+/* Sends and receives what there is. True: not all that was taken in is durable at the collector. */
+bool wire_poll(void);
+
+/* Waits until it is, at most so many seconds; says how it ended. */
+void wire_finish(unsigned seconds);
+
+#endif
