@@ -72,6 +72,15 @@ static void announce(struct network *net)
     CHECK(sender_device(&net->sender, &d) == 0);
 }
 
+/* In the middle of a stream: a device more, and the first one grows. */
+static void change(struct network *net)
+{
+    struct chv_device ram = {.name = "ram", .bytes = 1 << 30}, d = net->sender.devices[0];
+    d.bytes += 4096;
+    CHECK(sender_device(&net->sender, &ram) == 1 && sender_device(&net->sender, &d) == 0 && net->sender.generation == 3);
+    CHECK(sender_device(&net->sender, &d) == 0 && net->sender.generation == 3); /* nothing new */
+}
+
 static void settle(struct network *net)
 {
     for (int i = 0; i < 60000 && !sender_settled(&net->sender); i++) network_tick(net);
@@ -98,6 +107,7 @@ static void run(uint64_t seed, unsigned loss, unsigned doubled, unsigned reorder
         network_tick(&net);
         if (kills > 0 && net.receiver.counters.records > 300) network_restart_collector(&net), kills--;
         if (unit_random(&net.seed) % 400 == 0) net.cut = !net.cut;
+        if (number > most / 2 && net.sender.device_count == 1) change(&net);
     }
     net.cut = false;
     settle(&net);
@@ -113,9 +123,34 @@ static void run(uint64_t seed, unsigned loss, unsigned doubled, unsigned reorder
     network_fini(&net);
 }
 
+/* A collector with an empty store: what the sensor no longer has is said to be missing, the rest arrives. */
+static void lost_store(uint64_t seed)
+{
+    static struct network net;
+    static struct world w;
+    memset(&w, 0, sizeof w);
+    network_init(&net, seed, 1 << 20, 0, false);
+    net.check = check;
+    net.arg = &w;
+    announce(&net);
+    for (uint64_t n = 1; n <= 500; n++) {
+        CHECK(write_one(&net, n) == SENDER_OK);
+        if (n % 10 == 0) network_tick(&net);
+    }
+    settle(&net);
+    net.durable = 0;
+    memset(net.stream, 0, sizeof net.stream);
+    network_restart_collector(&net);
+    for (uint64_t n = 501; n <= 600; n++) CHECK(write_one(&net, n) == SENDER_OK);
+    settle(&net);
+    CHECK(net.missing_first == 1 && net.missing_last == 500 && net.got == 600);
+    network_fini(&net);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = unit_seed(argc, argv);
+    lost_store(seed);
     run(seed, 0, 0, 0, 0, false, 0);
     for (unsigned i = 0; i < 6; i++) {
         run(seed + i, 10, 10, 50, 0, false, 0);

@@ -2,12 +2,14 @@
 
 static uint32_t load32(const uint8_t *p)
 {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    uint32_t v;
+    __builtin_memcpy(&v, p, 4); /* little-endian hosts only (abi/frame.h) */
+    return v;
 }
 
 static void store32(uint8_t *p, uint32_t v)
 {
-    for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> 8 * i);
+    __builtin_memcpy(p, &v, 4);
 }
 
 #define ROTATE(v, n) ((v) << (n) | (v) >> (32 - (n)))

@@ -82,7 +82,10 @@ static void send_hello(struct sender *s, uint64_t now_ns)
     __builtin_memcpy(at, s->nonce, sizeof s->nonce);
     __builtin_memcpy(at + sizeof s->nonce, &hello, sizeof hello);
     aead_seal(key, nonce, s->frame, sizeof(struct chv_frame_header) + sizeof s->nonce, at + sizeof s->nonce, sizeof hello);
-    s->config.transmit(s->config.arg, s->frame, CHV_WIRE_HELLO_BYTES);
+    if (!s->config.transmit(s->config.arg, s->frame, CHV_WIRE_HELLO_BYTES)) { /* the network is not up yet */
+        s->due_ns = now_ns + HELLO_FIRST_NS / 10;
+        return;
+    }
     s->due_ns = now_ns + s->backoff_ns;
     s->backoff_ns = s->backoff_ns * 2 < HELLO_MOST_NS ? s->backoff_ns * 2 : HELLO_MOST_NS;
 }
