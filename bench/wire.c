@@ -39,8 +39,8 @@ static struct sender *make(const char *key_path, sender_transmit *transmit, void
     if (fd >= 0) close(fd);
     size_t n = sender_memory(&config, 8 << 20);
     void *ring = malloc(n);
+    if (ring) memset(ring, 1, n); /* its pages are there before the clock runs */
     if (!s || !ring || getrandom(config.seed, 32, 0) != 32 || sender_init(s, &config, ring, n) < 0 || sender_device(s, &d) != 0) die("sender");
-    memset(ring, 0, n);
     return s;
 }
 
