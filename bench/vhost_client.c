@@ -1,8 +1,8 @@
 /* vhost_client SOCKET MODE BLOCK DEPTH TOTAL_MIB SEED [same]: load on a vhost-user-blk back-end, from the host, through
  * shared memory and a ring like a guest's: what a guest could reach if its processor cost nothing. MODE: write, read
- * (sequential), randwrite, randread. Writes carry content that differs from block to block, or with "same" is one of as many as
- * there are requests at once; a flush at the end is counted for writes.
- * Prints one JSON object: requests and bytes a second, and latencies in µs. */
+ * (sequential), randwrite, randread. Writes carry content that differs from block to block, or with "same" is one of as
+ * many as there are requests at once; a flush at the end is counted for writes. Prints one JSON object: requests and
+ * bytes a second, and latencies in µs. */
 #include <linux/virtio_blk.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +62,8 @@ static int run(struct load *l)
     while (ended < l->requests) {
         int slot = front_wait(&l->front, 0, 60000);
         if (slot < 0 || front_status(&l->front, 0, (unsigned)slot) != VIRTIO_BLK_S_OK) {
-            fprintf(stderr, "vhost_client: request %llu %s\n", (unsigned long long)ended, slot < 0 ? "is not answered" : "failed");
+            fprintf(stderr, "vhost_client: request %llu %s\n", (unsigned long long)ended,
+                    slot < 0 ? "is not answered" : "failed");
             return 1;
         }
         if (ended < LATENCIES_MAX) l->latency_us[ended] = now_us() - l->begun[slot];
@@ -86,7 +87,8 @@ static double seconds_of(const struct timeval *t)
 int main(int argc, char **argv)
 {
     if (argc < 7 || argc > 8) {
-        fprintf(stderr, "usage: vhost_client SOCKET write|read|randwrite|randread BLOCK-BYTES DEPTH TOTAL-MIB SEED [same]\n");
+        fprintf(stderr,
+                "usage: vhost_client SOCKET write|read|randwrite|randread BLOCK-BYTES DEPTH TOTAL-MIB SEED [same]\n");
         return 2;
     }
     static struct load l;

@@ -186,7 +186,8 @@ int session_attach(struct session *s, const struct session_disk *sd, struct capt
     if (r < 0) goto err_blocks;
     struct chv_recorder_stats stats;
     chv_recorder_stats(s->rec, &stats);
-    c->chunk_blocks = stats.queue_blocks / 8 < CAPTURE_CHUNK_BLOCKS ? (uint32_t)stats.queue_blocks / 8 : CAPTURE_CHUNK_BLOCKS;
+    c->chunk_blocks =
+        stats.queue_blocks / 8 < CAPTURE_CHUNK_BLOCKS ? (uint32_t)stats.queue_blocks / 8 : CAPTURE_CHUNK_BLOCKS;
     capture_scratch_init(c);
     ranges_init(&c->ranges);
     epoch_init(&c->epoch, info.last_seq);

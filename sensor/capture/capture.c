@@ -132,9 +132,10 @@ static int merge(struct capture *c, const struct job *job, const void *data, uin
     return r;
 }
 
-/* Record a write of locked blocks, and what must be kept of them first. *deferred: it must wait, for its evidence or for a write that
- * it goes over. */
-static int record_write(struct capture *c, struct job *job, const void *data, bool fua, bool *deferred, struct chv_err *err)
+/* Record a write of locked blocks, and what must be kept of them first. *deferred: it must wait, for its evidence or
+ * for a write that it goes over. */
+static int record_write(struct capture *c, struct job *job, const void *data, bool fua, bool *deferred,
+                        struct chv_err *err)
 {
     struct scratch *s = scratch_take(c);
     if (!s) return chv_err_set(err, ENOMEM, "out of memory");
@@ -248,7 +249,8 @@ int capture_read(struct capture *c, void *buf, uint32_t bytes, uint64_t offset, 
         int r = chv_recorder_append(c->rec, &record, 1, NULL, err);
         if (r < 0) return r;
     }
-    int r = ranges_deferred(&c->ranges) ? read_with_deferred(c, buf, bytes, offset) : disk_pread(&c->disk, buf, bytes, offset);
+    int r = ranges_deferred(&c->ranges) ? read_with_deferred(c, buf, bytes, offset)
+                                        : disk_pread(&c->disk, buf, bytes, offset);
     if (r < 0) return disk_error(c, r, "reading", err);
     return check_stale(c, bytes, offset, err);
 }

@@ -75,7 +75,8 @@ static int copy_before(struct capture *c, struct job *job, uint64_t *copied, str
     for (uint64_t at = job->range.first, next; r >= 0 && at < end; at = next) {
         next = blocks_run(&c->blocks, at, end, &state);
         if (!capture_must_copy(c, state)) continue;
-        if (!buf && !(buf = malloc((size_t)PIECE_BLOCKS * c->block_bytes))) return chv_err_set(err, ENOMEM, "out of memory");
+        if (!buf && !(buf = malloc((size_t)PIECE_BLOCKS * c->block_bytes)))
+            return chv_err_set(err, ENOMEM, "out of memory");
         r = copy_run(c, at, next, state, state == BLOCK_NONE, buf, copied, err);
         job->gap |= r == CHV_APPEND_GAP;
     }

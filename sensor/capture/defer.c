@@ -11,7 +11,8 @@
 static int apply(struct capture *c, struct job *job)
 {
     if (job->copy) return disk_pwrite(&c->disk, job->copy, job->bytes, job->offset);
-    if (job->held) return disk_pwrite_blocks(&c->disk, job->block, job->held, c->block_bytes, job->range.first * c->block_bytes);
+    if (job->held)
+        return disk_pwrite_blocks(&c->disk, job->block, job->held, c->block_bytes, job->range.first * c->block_bytes);
     return disk_zero(&c->disk, job->bytes, job->offset, job->may_punch);
 }
 

@@ -1,4 +1,5 @@
-/* Is the store held (store/held.h)? Looked at by a thread of its own, so that a request asks memory, not the file system. */
+/* Is the store held (store/held.h)? Looked at by a thread of its own, so that a request asks memory, not the file
+ * system. */
 #ifndef CHV_SENSOR_HOLD_H
 #define CHV_SENSOR_HOLD_H
 

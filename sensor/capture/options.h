@@ -1,4 +1,5 @@
-/* What a recording was asked to do, as key=value: nbdkit's command line, and `record`'s. Knows nothing of a protocol. */
+/* What a recording was asked to do, as key=value: nbdkit's command line, and `record`'s. Knows nothing of a protocol.
+ */
 #ifndef CHV_SENSOR_OPTIONS_H
 #define CHV_SENSOR_OPTIONS_H
 

@@ -4,8 +4,8 @@
  * acknowledged, a background writer will apply it), so these are not mutexes: any thread
  * may release. Nobody may hold one range and wait for a second.
  *
- * A deferred range is "layered" when what will be written is at hand: then readers are given that, and another write may
- * go over it, which is deferred as well and done after it. Everybody else waits. */
+ * A deferred range is "layered" when what will be written is at hand: then readers are given that, and another write
+ * may go over it, which is deferred as well and done after it. Everybody else waits. */
 #ifndef CHV_SENSOR_RANGES_H
 #define CHV_SENSOR_RANGES_H
 
@@ -54,8 +54,8 @@ void ranges_unlock_jobs(struct ranges *t, struct job *first, const struct job *e
 void ranges_defer(struct ranges *t, struct range *r, bool layered);
 /* Wait until no deferred change overlaps [first, end). */
 void ranges_wait_deferred(struct ranges *t, uint64_t first, uint64_t end);
-/* Copy to `buf` what layered changes will make of blocks [first, end), all of one region. Returns a bit for each that was copied, bit 0 for
- * `first`; the others are on the disk, once what is not layered has been waited for. */
+/* Copy to `buf` what layered changes will make of blocks [first, end), all of one region. Returns a bit for each that
+ * was copied, bit 0 for `first`; the others are on the disk, once what is not layered has been waited for. */
 uint64_t ranges_copy_layered(struct ranges *t, uint64_t first, uint64_t end, uint32_t block_bytes, uint8_t *buf);
 static inline bool ranges_deferred(const struct ranges *t)
 {

@@ -9,8 +9,8 @@
 
 _Static_assert(sizeof(struct virtio_blk_config) >= BLK_CONFIG_BYTES, "the configuration space up to write_zeroes");
 
-/* Not CONFIG_WCE: a guest that switches the write cache off sends no flushes any more, and a front-end that comes back does not say
- * that it did. */
+/* Not CONFIG_WCE: a guest that switches the write cache off sends no flushes any more, and a front-end that comes back
+ * does not say that it did. */
 uint64_t blk_features(const struct capture *c)
 {
     uint64_t f = UINT64_C(1) << VIRTIO_BLK_F_SEG_MAX | UINT64_C(1) << VIRTIO_BLK_F_BLK_SIZE |
@@ -95,8 +95,9 @@ int blk_parse(const struct chain *chain, struct blk_request *request, struct chv
     } header;
     _Static_assert(sizeof header == HEADER_BYTES, "as in the specification");
     if (chain->in_bytes == 0) return chv_err_set(err, EPROTO, "a request without a place for its status");
-    if (chain->out_bytes < HEADER_BYTES) return chv_err_set(err, EPROTO, "a request of %llu bytes, less than its header",
-                                                            (unsigned long long)chain->out_bytes);
+    if (chain->out_bytes < HEADER_BYTES)
+        return chv_err_set(err, EPROTO, "a request of %llu bytes, less than its header",
+                           (unsigned long long)chain->out_bytes);
     struct cursor from = out_of(chain);
     move(&from, (uint8_t *)&header, sizeof header, false);
     uint64_t out = chain->out_bytes - HEADER_BYTES, in = chain->in_bytes - 1;
@@ -125,8 +126,8 @@ static bool within(const struct capture *c, uint64_t sector, uint64_t bytes)
     return sector <= sectors && bytes / 512 <= sectors - sector;
 }
 
-static int transfer(struct capture *c, const struct chain *chain, const struct blk_request *q, bool durable, uint8_t *bounce,
-                    struct chv_err *err)
+static int transfer(struct capture *c, const struct chain *chain, const struct blk_request *q, bool durable,
+                    uint8_t *bounce, struct chv_err *err)
 {
     bool read = q->kind == BLK_READ;
     struct cursor guest = read ? into(chain) : out_of(chain);
@@ -171,15 +172,16 @@ static uint8_t zero_ranges(struct capture *c, const struct chain *chain, const s
     move(&guest, (uint8_t *)range, q->bytes, false);
     if (guest_memory_lost(chain->memory)) return VIRTIO_BLK_S_IOERR;
     for (uint64_t i = 0; i < count; i++) {
-        if (range[i].flags & (discard ? ~0u : ~(uint32_t)VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP)) return VIRTIO_BLK_S_UNSUPP;
+        if (range[i].flags & (discard ? ~0u : ~(uint32_t)VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP))
+            return VIRTIO_BLK_S_UNSUPP;
         if (range[i].sectors > BLK_RANGE_SECTORS_MAX || !within(c, range[i].sector, (uint64_t)range[i].sectors * 512))
             return VIRTIO_BLK_S_IOERR;
     }
     for (uint64_t i = 0; i < count; i++) {
         bool may_punch = discard || (range[i].flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP);
         if (range[i].sectors > 0 &&
-            capture_zero(c, discard ? CHV_OP_TRIM : CHV_OP_ZERO, (uint64_t)range[i].sectors * 512, range[i].sector * 512,
-                         may_punch, durable, err) < 0)
+            capture_zero(c, discard ? CHV_OP_TRIM : CHV_OP_ZERO, (uint64_t)range[i].sectors * 512,
+                         range[i].sector * 512, may_punch, durable, err) < 0)
             return VIRTIO_BLK_S_IOERR;
     }
     return VIRTIO_BLK_S_OK;
@@ -210,8 +212,8 @@ uint32_t blk_fail(const struct chain *chain)
     return answer(chain, VIRTIO_BLK_S_IOERR, 0);
 }
 
-uint32_t blk_execute(struct capture *c, const struct chain *chain, const struct blk_request *q, bool durable, uint8_t *bounce,
-                     struct chv_err *err)
+uint32_t blk_execute(struct capture *c, const struct chain *chain, const struct blk_request *q, bool durable,
+                     uint8_t *bounce, struct chv_err *err)
 {
     uint8_t status = VIRTIO_BLK_S_IOERR;
     uint64_t data = 0;

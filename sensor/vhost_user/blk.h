@@ -32,8 +32,9 @@ void blk_config(const struct capture *c, uint8_t out[BLK_CONFIG_BYTES]);
 
 /* Read the header. -EPROTO: there is no place for an answer, so the ring is no ring of a block device. */
 int blk_parse(const struct chain *chain, struct blk_request *request, struct chv_err *err);
-/* Do it and set the status; `bounce` holds BLK_BOUNCE_BYTES. `durable`: a write is answered when it is on stable storage.
- * Returns how many bytes were written to the chain. A failure is one line in `err` with its code, or err->code is 0. */
+/* Do it and set the status; `bounce` holds BLK_BOUNCE_BYTES. `durable`: a write is answered when it is on stable
+ * storage. Returns how many bytes were written to the chain. A failure is one line in `err` with its code, or err->code
+ * is 0. */
 uint32_t blk_execute(struct capture *c, const struct chain *chain, const struct blk_request *request, bool durable,
                      uint8_t *bounce, struct chv_err *err);
 /* Answer without doing it. */

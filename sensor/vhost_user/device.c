@@ -31,7 +31,8 @@ int device_new(struct session *session, struct capture *capture, struct device *
     d->shared.capture = capture;
     d->shared.threads = threads < 4 ? 4 : threads > (long)QUEUE_THREADS_MAX ? QUEUE_THREADS_MAX : (unsigned)threads;
     int r = 0;
-    for (; r == 0 && d->queues < BLK_QUEUES_MAX; d->queues += r == 0) r = queue_init(&d->queue[d->queues], &d->shared, d->queues);
+    for (; r == 0 && d->queues < BLK_QUEUES_MAX; d->queues += r == 0)
+        r = queue_init(&d->queue[d->queues], &d->shared, d->queues);
     if (r == 0) {
         *out = d;
         return 0;
@@ -62,7 +63,8 @@ static void share_log(struct device *d)
 static int set_features(struct device *d, uint64_t features, struct chv_err *err)
 {
     if (features & ~device_features(d))
-        return chv_err_set(err, EINVAL, "SET_FEATURES: 0x%llx was not offered", (unsigned long long)(features & ~device_features(d)));
+        return chv_err_set(err, EINVAL, "SET_FEATURES: 0x%llx was not offered",
+                           (unsigned long long)(features & ~device_features(d)));
     d->features = features;
     for (unsigned i = 0; i < d->queues; i++) {
         struct queue *q = &d->queue[i];
@@ -142,7 +144,8 @@ static int answer_u64(struct vu_msg *msg, uint64_t value)
 static int set_protocol(struct device *d, uint64_t protocol, struct chv_err *err)
 {
     if (protocol & ~PROTOCOL_OFFERED)
-        return chv_err_set(err, EINVAL, "SET_PROTOCOL_FEATURES: 0x%llx was not offered", (unsigned long long)(protocol & ~PROTOCOL_OFFERED));
+        return chv_err_set(err, EINVAL, "SET_PROTOCOL_FEATURES: 0x%llx was not offered",
+                           (unsigned long long)(protocol & ~PROTOCOL_OFFERED));
     d->protocol = protocol;
     return 0;
 }
@@ -162,13 +165,15 @@ int device_message(struct device *d, struct vu_msg *msg, struct chv_err *err)
     case VU_SET_MEM_TABLE: return set_memory(d, msg, err);
     case VU_SET_LOG_BASE: return set_log(d, msg, err);
     case VU_GET_CONFIG: return get_config(d, msg);
-    case VU_SET_CONFIG: return chv_err_set(err, EINVAL, "SET_CONFIG: nothing of the configuration is the guest's to set");
+    case VU_SET_CONFIG:
+        return chv_err_set(err, EINVAL, "SET_CONFIG: nothing of the configuration is the guest's to set");
     case VU_GET_INFLIGHT_FD: return get_inflight(msg, err);
     case VU_SET_INFLIGHT_FD: return set_inflight(d, msg, err);
     default: break;
     }
     /* what is left is about one ring */
-    bool by_byte = msg->request == VU_SET_VRING_KICK || msg->request == VU_SET_VRING_CALL || msg->request == VU_SET_VRING_ERR;
+    bool by_byte =
+        msg->request == VU_SET_VRING_KICK || msg->request == VU_SET_VRING_CALL || msg->request == VU_SET_VRING_ERR;
     index = by_byte ? (uint32_t)(msg->payload.u64 & 0xff) : msg->payload.state.index;
     if (index >= d->queues)
         return chv_err_set(err, EINVAL, "%s: there is no queue %u", vu_name(msg->request), index);
@@ -196,5 +201,7 @@ void device_serve(struct device *d, int fd, int stop)
         vu_close(&msg);
         if (r < 0 || sent < 0) break;
     }
-    if (r < 0) fprintf(stderr, "chronovisor record: %s: the front-end is sent away: %s\n", d->shared.capture->space_name, err.text);
+    if (r < 0)
+        fprintf(stderr, "chronovisor record: %s: the front-end is sent away: %s\n", d->shared.capture->space_name,
+                err.text);
 }

@@ -20,8 +20,8 @@ void device_free(struct device *d);
 
 enum device_answer { DEVICE_NO_ANSWER = 0, DEVICE_ANSWER, DEVICE_ANSWER_FD };
 
-/* Act on a checked message. Returns enum device_answer (the message is now the answer, with DEVICE_ANSWER_FD fd[0] goes with
- * it), or -errno with one line in `err`: this front-end makes no sense. */
+/* Act on a checked message. Returns enum device_answer (the message is now the answer, with DEVICE_ANSWER_FD fd[0] goes
+ * with it), or -errno with one line in `err`: this front-end makes no sense. */
 int device_message(struct device *d, struct vu_msg *msg, struct chv_err *err);
 /* Serve a front-end until it goes, makes no sense (a line on stderr), or `stop` is readable. */
 void device_serve(struct device *d, int fd, int stop);

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* A signal's handler gets nothing but the address, so what it looks into is the one table of the process. A fault within a
- * range comes from a thread that holds the mapping, so its place is not given away meanwhile. */
+/* A signal's handler gets nothing but the address, so what it looks into is the one table of the process. A fault
+ * within a range comes from a thread that holds the mapping, so its place is not given away meanwhile. */
 static struct {
     pthread_once_t once;
     struct place {
@@ -26,7 +26,8 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
         uintptr_t start = atomic_load_explicit(&p->start, memory_order_relaxed);
         if (at >= atomic_load_explicit(&p->end, memory_order_acquire) || at < start) continue;
         void *page = (void *)(start + (at - start) / p->unit * p->unit);
-        if (mmap(page, p->unit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) break;
+        if (mmap(page, p->unit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+            break;
         atomic_store_explicit(&p->guard->lost, true, memory_order_release);
         errno = saved;
         return; /* and the instruction is done again */

@@ -1,5 +1,5 @@
-/* Mappings of files that belong to somebody else, who may shorten them: what is gone reads as zeros instead of ending the
- * process with SIGBUS, and a flag says so. The first guard installs the signal's handler, for good. */
+/* Mappings of files that belong to somebody else, who may shorten them: what is gone reads as zeros instead of ending
+ * the process with SIGBUS, and a flag says so. The first guard installs the signal's handler, for good. */
 #ifndef CHV_SENSOR_VHOST_GUARD_H
 #define CHV_SENSOR_VHOST_GUARD_H
 
@@ -15,8 +15,8 @@ struct guard {
     atomic_bool lost;
 };
 
-/* From now on [map, map + bytes), mapped in pages of `unit` bytes, is guarded; `g` stays where it is until guard_end(), which comes
- * before the munmap. -ENOSPC: too many are. */
+/* From now on [map, map + bytes), mapped in pages of `unit` bytes, is guarded; `g` stays where it is until guard_end(),
+ * which comes before the munmap. -ENOSPC: too many are. */
 int guard_begin(struct guard *g, void *map, size_t bytes, size_t unit);
 void guard_end(struct guard *g);
 /* Was something of it gone? Whatever was read since the guard began may then be zeros that nobody wrote. */

@@ -116,7 +116,8 @@ static void split_start(struct inflight *f, uint16_t entries, struct vring *ring
     ring->avail_next = (uint16_t)(used + count);
 }
 
-int inflight_start(struct inflight *f, const struct inflight_map *m, unsigned queue, struct vring *ring, struct chv_err *err)
+int inflight_start(struct inflight *f, const struct inflight_map *m, unsigned queue, struct vring *ring,
+                   struct chv_err *err)
 {
     memset(f, 0, sizeof *f);
     ring->trace = NULL;

@@ -1,6 +1,7 @@
-/* Which requests of a ring are under way, in memory that outlives this process: the front-end keeps it, and whoever serves
- * the ring next does them again. The layout is that of QEMU's docs/interop/vhost-user.rst: for split rings in inflight.c,
- * for packed ones in inflight_packed.c. It is read when a ring starts, checked, and only written from then on. */
+/* Which requests of a ring are under way, in memory that outlives this process: the front-end keeps it, and whoever
+ * serves the ring next does them again. The layout is that of QEMU's docs/interop/vhost-user.rst: for split rings in
+ * inflight.c, for packed ones in inflight_packed.c. It is read when a ring starts, checked, and only written from then
+ * on. */
 #ifndef CHV_SENSOR_VHOST_INFLIGHT_H
 #define CHV_SENSOR_VHOST_INFLIGHT_H
 
@@ -42,7 +43,8 @@ int inflight_open(struct inflight_map *m, int fd, const struct vu_inflight *what
 void inflight_close(struct inflight_map *m);
 
 /* A ring starts: take up what is written there. Sets where the ring goes on. EINVAL: it makes no sense. */
-int inflight_start(struct inflight *f, const struct inflight_map *m, unsigned queue, struct vring *ring, struct chv_err *err);
+int inflight_start(struct inflight *f, const struct inflight_map *m, unsigned queue, struct vring *ring,
+                   struct chv_err *err);
 /* The next request that is to be done again: 1, 0 when there is none, or -EPROTO. */
 int inflight_again(struct inflight *f, struct vring *ring, struct chain *chain, struct chv_err *err);
 void inflight_took(struct inflight *f, const struct vring *ring, struct chain *chain);
@@ -58,7 +60,8 @@ struct inflight_old {
 /* Sorts what was under way into f->again. */
 void inflight_order(struct inflight *f, struct inflight_old *old, unsigned count);
 int packed_inflight_start(struct inflight *f, uint16_t entries, struct vring *ring, struct chv_err *err);
-int packed_inflight_again(struct inflight *f, uint16_t entry, struct vring *ring, struct chain *chain, struct chv_err *err);
+int packed_inflight_again(struct inflight *f, uint16_t entry, struct vring *ring, struct chain *chain,
+                          struct chv_err *err);
 void packed_inflight_took(struct inflight *f, struct chain *chain);
 void packed_inflight_giving(struct inflight *f, const struct vring *ring, const struct chain *chain);
 void packed_inflight_gave(struct inflight *f, const struct vring *ring, const struct chain *chain);

@@ -1,5 +1,6 @@
-/* Packed rings: what the device gives back overwrites descriptors that are still under way, so those are kept whole, in entries
- * of a free list. "old" values are what is settled; the others are ahead of them while something is given back. */
+/* Packed rings: what the device gives back overwrites descriptors that are still under way, so those are kept whole, in
+ * entries of a free list. "old" values are what is settled; the others are ahead of them while something is given back.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -15,7 +16,8 @@ enum {
     VERSION_AT = 8, DESC_NUM_AT = 10, FREE_AT = 12, OLD_FREE_AT = 14, USED_AT = 16, OLD_USED_AT = 18, WRAP_AT = 20,
     OLD_WRAP_AT = 21, HEADER = 32
 };
-/* struct DescStatePacked { u8 inflight, padding; u16 next, last, num; u64 counter; u16 id, flags; u32 len; u64 addr; } */
+/* struct DescStatePacked { u8 inflight, padding; u16 next, last, num; u64 counter; u16 id, flags; u32 len; u64 addr; }
+ */
 enum { ENTRY_BYTES = 32, NEXT_AT = 2, LAST_AT = 4, NUM_AT = 6, COUNTER_AT = 8, ID_AT = 16, FLAGS_AT = 18, LEN_AT = 20,
        ADDR_AT = 24 };
 
@@ -65,9 +67,11 @@ static int settle(struct inflight *f, uint16_t entries, struct vring *ring, stru
     uint16_t head = ring_load16(f->area + OLD_FREE_AT), free_ahead = ring_load16(f->area + FREE_AT);
     if (used >= ring->size || ahead >= ring->size) return nonsense(err, "its place in the ring");
     if (used != ahead || wrap != ahead_wrap) {
-        /* The guest was told if the descriptor is no longer what it had made available. The new place is all there by then. */
+        /* The guest was told if the descriptor is no longer what it had made available. The new place is all there by
+         * then. */
         uint16_t flags = ring_load16(ring->desc + 16 * (size_t)used + 14);
-        /* Only the round differs: the place was settled and the round was not, unless a request fills the whole ring. */
+        /* Only the round differs: the place was settled and the round was not, unless a request fills the whole ring.
+         */
         bool settled = used == ahead && free_ahead < entries && !*entry(f, free_ahead);
         if (settled || !packed_is_available(flags, wrap)) {
             used = ahead;

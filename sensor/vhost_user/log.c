@@ -11,9 +11,10 @@
 int dirty_log_new(int fd, uint64_t bytes, uint64_t offset, struct dirty_log **out, struct chv_err *err)
 {
     struct stat st;
-    if (bytes == 0 || bytes > INT64_MAX || offset > (uint64_t)INT64_MAX - bytes || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-        (uint64_t)st.st_size < offset + bytes)
-        return chv_err_set(err, EINVAL, "SET_LOG_BASE: %llu bytes that are not within their file", (unsigned long long)bytes);
+    if (bytes == 0 || bytes > INT64_MAX || offset > (uint64_t)INT64_MAX - bytes || fstat(fd, &st) < 0 ||
+        !S_ISREG(st.st_mode) || (uint64_t)st.st_size < offset + bytes)
+        return chv_err_set(err, EINVAL, "SET_LOG_BASE: %llu bytes that are not within their file",
+                           (unsigned long long)bytes);
     struct dirty_log *log = calloc(1, sizeof *log);
     if (!log) return chv_err_set(err, ENOMEM, "out of memory");
     uint64_t start = offset & ~(uint64_t)(LOG_PAGE - 1);
@@ -46,6 +47,7 @@ void dirty_log_free(struct dirty_log *log)
 void dirty_log_mark(struct dirty_log *log, uint64_t gpa, uint64_t bytes)
 {
     if (bytes == 0 || gpa > UINT64_MAX - bytes) return;
-    for (uint64_t page = gpa / LOG_PAGE, last = (gpa + bytes - 1) / LOG_PAGE; page <= last && page / 8 < log->bytes; page++)
+    for (uint64_t page = gpa / LOG_PAGE, last = (gpa + bytes - 1) / LOG_PAGE; page <= last && page / 8 < log->bytes;
+         page++)
         __atomic_fetch_or(&log->bits[page / 8], (uint8_t)(1u << page % 8), __ATOMIC_SEQ_CST);
 }

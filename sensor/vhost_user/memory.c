@@ -28,14 +28,16 @@ static int map(const struct vu_region *r, int fd, struct guest_region *out, stru
 {
     struct stat st;
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < r->offset + r->bytes)
-        return chv_err_set(err, EINVAL, "a memory region of %llu bytes is not within its file", (unsigned long long)r->bytes);
+        return chv_err_set(err, EINVAL, "a memory region of %llu bytes is not within its file",
+                           (unsigned long long)r->bytes);
     /* huge pages are mapped whole; st_blksize is their size */
     uint64_t unit = st.st_blksize > 4096 ? (uint64_t)st.st_blksize : 4096;
     if (unit & (unit - 1)) unit = 4096;
     uint64_t start = r->offset & ~(unit - 1), bytes = (r->offset + r->bytes - start + unit - 1) & ~(unit - 1);
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, (off_t)start);
     if (p == MAP_FAILED)
-        return chv_err_set(err, errno, "mapping %llu bytes of guest memory: %s", (unsigned long long)bytes, strerror(errno));
+        return chv_err_set(err, errno, "mapping %llu bytes of guest memory: %s", (unsigned long long)bytes,
+                           strerror(errno));
     madvise(p, bytes, MADV_DONTDUMP);
     *out = (struct guest_region){.gpa = r->gpa, .bytes = r->bytes, .uva = r->uva, .map = p, .map_bytes = bytes};
     int failed = guard_begin(&out->guard, p, bytes, unit);
@@ -102,7 +104,8 @@ uint8_t *guest_memory_at_uva(const struct guest_memory *m, uint64_t uva, uint64_
 {
     for (unsigned i = 0; i < m->count; i++) {
         const struct guest_region *r = &m->region[i];
-        if (uva >= r->uva && uva - r->uva < r->bytes && bytes <= r->bytes - (uva - r->uva)) return r->host + (uva - r->uva);
+        if (uva >= r->uva && uva - r->uva < r->bytes && bytes <= r->bytes - (uva - r->uva))
+            return r->host + (uva - r->uva);
     }
     return NULL;
 }

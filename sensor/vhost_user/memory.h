@@ -1,4 +1,5 @@
-/* The guest's memory as the front-end shares it: regions mapped here. All of it is the guest's to change at any time. */
+/* The guest's memory as the front-end shares it: regions mapped here. All of it is the guest's to change at any time.
+ */
 #ifndef CHV_SENSOR_VHOST_MEMORY_H
 #define CHV_SENSOR_VHOST_MEMORY_H
 

@@ -1,5 +1,5 @@
-/* The packed virtqueue: one ring of descriptors that both sides walk around; a bit that flips with every round says whose
- * a descriptor is. */
+/* The packed virtqueue: one ring of descriptors that both sides walk around; a bit that flips with every round says
+ * whose a descriptor is. */
 #include <errno.h>
 #include <string.h>
 

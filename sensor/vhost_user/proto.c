@@ -73,8 +73,8 @@ int vu_check_payload(const struct vu_msg *msg, struct chv_err *err)
     case VU_SET_VRING_CALL:
     case VU_SET_VRING_ERR:
         if ((msg->payload.u64 & VU_NO_FD ? 0u : 1u) != msg->fds || msg->payload.u64 > (VU_NO_FD | 0xff))
-            return chv_err_set(err, EPROTO, "%s: 0x%llx with %u descriptors", name, (unsigned long long)msg->payload.u64,
-                               msg->fds);
+            return chv_err_set(err, EPROTO, "%s: 0x%llx with %u descriptors", name,
+                               (unsigned long long)msg->payload.u64, msg->fds);
         return 0;
     case VU_GET_CONFIG:
     case VU_SET_CONFIG:
@@ -106,7 +106,8 @@ static ssize_t receive_start(int fd, uint8_t *to, struct vu_msg *msg)
         uint8_t bytes[CMSG_SPACE(sizeof(int) * VU_FDS_MAX)];
     } control;
     struct iovec iov = {.iov_base = to, .iov_len = VU_HEADER_BYTES};
-    struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr header = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     ssize_t n;
     while ((n = recvmsg(fd, &header, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) continue;
     if (n < 0) return -errno;
@@ -158,7 +159,8 @@ int vu_receive(int fd, int stop, struct vu_msg *msg, struct chv_err *err)
     }
     if (r > 0 && (r = vu_check_payload(msg, err)) == 0) return 1;
     if (r < 0 && r != -EPROTO) chv_err_set(err, -r, "reading a message: %s", strerror(-r));
-    if (r == -EPROTO && msg->size == 0 && msg->request == 0) chv_err_set(err, EPROTO, "a message with too many descriptors");
+    if (r == -EPROTO && msg->size == 0 && msg->request == 0)
+        chv_err_set(err, EPROTO, "a message with too many descriptors");
 out:
     vu_close(msg);
     return r;
@@ -180,7 +182,8 @@ int vu_send_reply(int fd, const struct vu_msg *msg, bool with_fd)
     if (with_fd) {
         h.msg_control = &control;
         h.msg_controllen = sizeof control;
-        control.align = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+        control.align =
+            (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
         memcpy(CMSG_DATA(&control.align), &msg->fd[0], sizeof(int));
     }
     ssize_t n;

@@ -1,4 +1,5 @@
-/* The messages of vhost-user, as QEMU's docs/interop/vhost-user.rst defines them: read whole, checked once, then used. */
+/* The messages of vhost-user, as QEMU's docs/interop/vhost-user.rst defines them: read whole, checked once, then used.
+ */
 #ifndef CHV_SENSOR_VHOST_PROTO_H
 #define CHV_SENSOR_VHOST_PROTO_H
 
@@ -98,10 +99,11 @@ struct vu_msg {
     int fd[VU_FDS_MAX]; /* -1: taken by whoever needed it */
 };
 
-/* Read one message. Returns 1; 0 when the peer is gone or `stop` (a descriptor, or -1) became readable; or -errno: what came
- * is not a message, or not one that was checked. The message's descriptors belong to the caller: vu_close(). */
+/* Read one message. Returns 1; 0 when the peer is gone or `stop` (a descriptor, or -1) became readable; or -errno: what
+ * came is not a message, or not one that was checked. The message's descriptors belong to the caller: vu_close(). */
 int vu_receive(int fd, int stop, struct vu_msg *msg, struct chv_err *err);
-/* Is a received header, with its descriptors, one that may be followed by its payload? And the payload one to act on? */
+/* Is a received header, with its descriptors, one that may be followed by its payload? And the payload one to act on?
+ */
 int vu_check_header(const struct vu_msg *msg, struct chv_err *err);
 int vu_check_payload(const struct vu_msg *msg, struct chv_err *err);
 /* Answer with the payload, and `msg->fd[0]` when `with_fd`. -errno. */

@@ -91,8 +91,8 @@ static void say_and_record(struct queue *q, const struct chv_err *why)
     struct chv_record gap = {.space = c->space, .op = CHV_OP_GAP,
                              .gap = {.reason = CHV_GAP_MALFORMED, .events = 1, .first_time_ns = clock_now_ns()}};
     struct chv_err err;
-    fprintf(stderr, "chronovisor record: %s: queue %u is stopped, what is in it is not done: %s\n", c->space_name, q->index,
-            why->text);
+    fprintf(stderr, "chronovisor record: %s: queue %u is stopped, what is in it is not done: %s\n", c->space_name,
+            q->index, why->text);
     if (chv_recorder_append(c->rec, &gap, 1, NULL, &err) < 0) fprintf(stderr, "chronovisor record: %s\n", err.text);
 }
 
@@ -166,7 +166,8 @@ static void stop_leading(struct queue *q)
     pthread_cond_broadcast(&q->quiet);
 }
 
-/* Look at the ring for a while instead of sleeping, without the mutex: its place stays what it is as long as somebody leads. */
+/* Look at the ring for a while instead of sleeping, without the mutex: its place stays what it is as long as somebody
+ * leads. */
 static bool look(struct queue *q)
 {
     const struct vring ring = q->ring;
@@ -179,15 +180,16 @@ static bool look(struct queue *q)
     return found;
 }
 
-/* What a wait has taught about the guest: looking is for one that comes back soon, were it not that this had to wake up first. */
+/* What a wait has taught about the guest: looking is for one that comes back soon, were it not that this had to wake up
+ * first. */
 static void adapt(struct queue *q, uint64_t waited_ns)
 {
     q->poll_ns = waited_ns <= 2 * QUEUE_POLL_NS ? QUEUE_POLL_NS : 0;
 }
 
-/* Sleep until the guest kicks, or this is called away. Without the mutex; before it is taken again, since descriptors are not taken away
- * while somebody leads. Returns -EPROTO when the kick is something else than what was promised: its end would be "readable" for
- * ever. */
+/* Sleep until the guest kicks, or this is called away. Without the mutex; before it is taken again, since descriptors
+ * are not taken away while somebody leads. Returns -EPROTO when the kick is something else than what was promised: its
+ * end would be "readable" for ever. */
 static int sleep_until_kicked(int wake_fd, int kick, int timeout_ms)
 {
     struct pollfd fds[2] = {{.fd = wake_fd, .events = POLLIN}, {.fd = kick, .events = POLLIN}};
@@ -245,8 +247,8 @@ static void serve(struct queue *q, struct queue_request *r, uint8_t *bounce)
     }
     if (q->sleepers && !q->leader && (is_long(&r->blk) || vring_waiting(&q->ring))) pthread_cond_signal(&q->idle);
     pthread_mutex_unlock(&q->mutex);
-    uint32_t written = blk_execute(s->capture, &r->chain, &r->blk, atomic_load_explicit(&s->durable, memory_order_relaxed),
-                                   bounce, &err);
+    uint32_t written = blk_execute(s->capture, &r->chain, &r->blk,
+                                   atomic_load_explicit(&s->durable, memory_order_relaxed), bounce, &err);
     pthread_mutex_lock(&q->mutex);
     /* the recorder's failure is for good, and would be said with every request */
     if (err.code && !q->failed) {

@@ -1,8 +1,8 @@
 /* One virtqueue of the device, and the threads that serve it.
  *
- * A thread that finds nothing to do becomes the one that waits for the guest's kick, if there is none yet, or sleeps. Who takes a
- * request and sees that another waits, or that its own may take long, wakes a sleeper first. Answers are given in the order
- * in which requests end. */
+ * A thread that finds nothing to do becomes the one that waits for the guest's kick, if there is none yet, or sleeps.
+ * Who takes a request and sees that another waits, or that its own may take long, wakes a sleeper first. Answers are
+ * given in the order in which requests end. */
 #ifndef CHV_SENSOR_VHOST_QUEUE_H
 #define CHV_SENSOR_VHOST_QUEUE_H
 
@@ -57,8 +57,8 @@ int queue_init(struct queue *q, struct queue_shared *shared, unsigned index);
 /* Ends the threads. Requests that wait because the store is held are dropped without an answer. */
 void queue_fini(struct queue *q);
 
-/* Between these the caller has the queue's mutex and may change what the queue is: nobody waits at its descriptors, requests may
- * still be under way and are answered afterwards. */
+/* Between these the caller has the queue's mutex and may change what the queue is: nobody waits at its descriptors,
+ * requests may still be under way and are answered afterwards. */
 void queue_pause(struct queue *q);
 void queue_resume(struct queue *q); /* starts the threads when there is something to serve */
 /* With the queue paused: wait for all that is under way; what waits because the store is held fails. */

@@ -17,7 +17,8 @@ static int listen_at(const char *path, struct chv_err *err)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof addr.sun_path)
-        return chv_err_set(err, ENAMETOOLONG, "%.60s…: a socket's path has at most %zu bytes", path, sizeof addr.sun_path - 1);
+        return chv_err_set(err, ENAMETOOLONG, "%.60s…: a socket's path has at most %zu bytes", path,
+                           sizeof addr.sun_path - 1);
     memcpy(addr.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return chv_err_set(err, errno, "socket: %s", strerror(errno));

@@ -39,7 +39,8 @@ static int follow_table(struct vring *v, const struct vring_desc_copy *table, st
 int split_chain(struct vring *v, uint16_t head, struct chain *chain, struct chv_err *err)
 {
     if (head >= v->size) return chv_err_set(err, EPROTO, "descriptor %u of a ring of %u", head, v->size);
-    if (v->outstanding >= v->size) return chv_err_set(err, EPROTO, "more requests at once than the ring has descriptors");
+    if (v->outstanding >= v->size)
+        return chv_err_set(err, EPROTO, "more requests at once than the ring has descriptors");
     chain->id = head;
     uint16_t at = head;
     for (uint32_t steps = 0; steps < v->size; steps++) {
@@ -68,7 +69,8 @@ int split_pop(struct vring *v, struct chain *chain, struct chv_err *err)
     uint16_t index = ring_load16(v->avail + 2), pending = (uint16_t)(index - v->avail_next);
     if (pending == 0) return 0;
     if (pending > v->size)
-        return chv_err_set(err, EPROTO, "the index of requests jumped from %u to %u in a ring of %u", v->avail_next, index, v->size);
+        return chv_err_set(err, EPROTO, "the index of requests jumped from %u to %u in a ring of %u", v->avail_next,
+                           index, v->size);
     uint16_t head = ring_load16(v->avail + 4 + 2 * (size_t)(v->avail_next % v->size));
     int r = split_chain(v, head, chain, err);
     if (r < 0) return r;

@@ -39,18 +39,22 @@ void vring_unmap(struct vring *v)
     v->desc = v->avail = v->used = NULL;
 }
 
-int chain_add(struct chain *chain, const struct guest_memory *m, uint64_t gpa, uint32_t bytes, bool in, struct chv_err *err)
+int chain_add(struct chain *chain, const struct guest_memory *m, uint64_t gpa, uint32_t bytes, bool in,
+              struct chv_err *err)
 {
     if (bytes == 0) return chv_err_set(err, EPROTO, "a descriptor of no bytes");
     if (chain->out_bytes + chain->in_bytes + bytes > CHAIN_BYTES_MAX)
         return chv_err_set(err, EPROTO, "a request of more than %u bytes", CHAIN_BYTES_MAX);
-    if (gpa > UINT64_MAX - bytes) return chv_err_set(err, EPROTO, "a descriptor that wraps around at 0x%llx", (unsigned long long)gpa);
+    if (gpa > UINT64_MAX - bytes)
+        return chv_err_set(err, EPROTO, "a descriptor that wraps around at 0x%llx", (unsigned long long)gpa);
     if (!in && chain->in) return chv_err_set(err, EPROTO, "a readable descriptor after a writable one");
     *(in ? &chain->in_bytes : &chain->out_bytes) += bytes;
     while (bytes > 0) {
         uint64_t n = bytes;
         uint8_t *host = guest_memory_at(m, gpa, &n);
-        if (!host) return chv_err_set(err, EPROTO, "a descriptor outside of the guest's memory: 0x%llx", (unsigned long long)gpa);
+        if (!host)
+            return chv_err_set(err, EPROTO, "a descriptor outside of the guest's memory: 0x%llx",
+                               (unsigned long long)gpa);
         if (chain->out + chain->in == CHAIN_SEGMENTS_MAX)
             return chv_err_set(err, EPROTO, "a request of more than %u pieces", CHAIN_SEGMENTS_MAX);
         chain->segment[chain->out + chain->in] = (struct segment){.host = host, .gpa = gpa, .bytes = (uint32_t)n};
@@ -119,5 +123,6 @@ void vring_set_base(struct vring *v, uint32_t base)
 uint32_t vring_base(const struct vring *v)
 {
     if (!v->packed) return v->avail_next;
-    return (uint32_t)v->avail_next | (uint32_t)v->avail_wrap << 15 | (uint32_t)v->used_next << 16 | (uint32_t)v->used_wrap << 31;
+    return (uint32_t)v->avail_next | (uint32_t)v->avail_wrap << 15 | (uint32_t)v->used_next << 16 |
+           (uint32_t)v->used_wrap << 31;
 }

@@ -43,7 +43,8 @@ struct vring {
     uint32_t size; /* descriptors; 0: not known yet */
     bool packed, event_idx, indirect;
     struct vu_addr addr; /* as the front-end said */
-    uint8_t *desc, *avail, *used; /* where that is; NULL: not mapped. packed: avail and used are the event suppressions */
+    uint8_t *desc, *avail,
+        *used; /* where that is; NULL: not mapped. packed: avail and used are the event suppressions */
     struct guest_memory *memory;
     uint16_t avail_next, used_next; /* the next to look at, and to fill */
     bool avail_wrap, used_wrap;     /* packed */
@@ -74,7 +75,8 @@ uint64_t vring_used_bytes(const struct vring *v);
 
 void chain_clear(struct chain *chain, struct guest_memory *memory);
 /* Pieces of [gpa, gpa + bytes) onto the chain. */
-int chain_add(struct chain *chain, const struct guest_memory *m, uint64_t gpa, uint32_t bytes, bool in, struct chv_err *err);
+int chain_add(struct chain *chain, const struct guest_memory *m, uint64_t gpa, uint32_t bytes, bool in,
+              struct chv_err *err);
 
 /* --- inside: split.c and packed.c --- */
 

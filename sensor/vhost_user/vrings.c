@@ -13,7 +13,8 @@ static int set_size(struct queue *q, uint32_t size, struct chv_err *err)
 {
     if (in_use(q)) return chv_err_set(err, EBUSY, "SET_VRING_NUM: queue %u is in use", q->index);
     if (size == 0 || size > VRING_SIZE_MAX || (!q->ring.packed && (size & (size - 1))))
-        return chv_err_set(err, EINVAL, "SET_VRING_NUM: queue %u of %u; a power of 2 up to %u is possible", q->index, size, VRING_SIZE_MAX);
+        return chv_err_set(err, EINVAL, "SET_VRING_NUM: queue %u of %u; a power of 2 up to %u is possible", q->index,
+                           size, VRING_SIZE_MAX);
     q->ring.size = size;
     return 0;
 }
@@ -46,10 +47,11 @@ static int set_base(struct queue *q, uint32_t base, struct chv_err *err)
 }
 
 /* The kick's descriptor starts the ring. */
-static int set_kick(struct queue *q, struct guest_memory *memory, const struct inflight_map *inflight, struct vu_msg *msg,
-                    struct chv_err *err)
+static int set_kick(struct queue *q, struct guest_memory *memory, const struct inflight_map *inflight,
+                    struct vu_msg *msg, struct chv_err *err)
 {
-    if (msg->fds == 0) return chv_err_set(err, EINVAL, "SET_VRING_KICK: queue %u has none, and is not polled", q->index);
+    if (msg->fds == 0)
+        return chv_err_set(err, EINVAL, "SET_VRING_KICK: queue %u has none, and is not polled", q->index);
     if (!memory || q->ring.size == 0)
         return chv_err_set(err, EINVAL, "SET_VRING_KICK: queue %u has no memory or no size yet", q->index);
     uint32_t base = vring_base(&q->ring);
@@ -86,8 +88,8 @@ static void set_call(struct queue *q, struct vu_msg *msg)
     pthread_mutex_unlock(&q->mutex);
 }
 
-int vrings_message(struct queue *q, struct guest_memory *memory, const struct inflight_map *inflight, struct vu_msg *msg,
-                   struct chv_err *err)
+int vrings_message(struct queue *q, struct guest_memory *memory, const struct inflight_map *inflight,
+                   struct vu_msg *msg, struct chv_err *err)
 {
     int r = 0;
     if (msg->request == VU_SET_VRING_CALL) {

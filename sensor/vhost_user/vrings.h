@@ -6,8 +6,8 @@
 #include "sensor/vhost_user/queue.h"
 
 /* As device_message(); `memory` may be NULL. */
-int vrings_message(struct queue *q, struct guest_memory *memory, const struct inflight_map *inflight, struct vu_msg *msg,
-                   struct chv_err *err);
+int vrings_message(struct queue *q, struct guest_memory *memory, const struct inflight_map *inflight,
+                   struct vu_msg *msg, struct chv_err *err);
 /* There is a new memory table: find the ring in it. */
 void vrings_memory(struct queue *q, struct guest_memory *memory);
 

@@ -1,4 +1,5 @@
-/* The device as a front-end sees it: every request, several queues, rings that make no sense, messages that make no sense. */
+/* The device as a front-end sees it: every request, several queues, rings that make no sense, messages that make no
+ * sense. */
 #include <dirent.h>
 #include <linux/virtio_blk.h>
 #include <pthread.h>
@@ -142,7 +143,8 @@ static void load(struct served *s, uint64_t *seed)
             for (unsigned slot = 0; slot < 32; slot++) {
                 uint64_t block = (uint64_t)(q * 32 + slot) * 16 + unit_random(seed) % 16;
                 memset(front_data(&f, q, slot), (int)(round + slot), 4096);
-                front_submit(&f, q, slot, slot == 31 ? VIRTIO_BLK_T_FLUSH : VIRTIO_BLK_T_OUT, block * 8, slot == 31 ? 0 : 4096);
+                front_submit(&f, q, slot, slot == 31 ? VIRTIO_BLK_T_FLUSH : VIRTIO_BLK_T_OUT, block * 8,
+                             slot == 31 ? 0 : 4096);
             }
             front_kick(&f, q);
             for (unsigned n = 0; n < 32; n++) {
@@ -253,7 +255,8 @@ static void dirty(struct served *s)
     CHECK(front_do(&f, 0, VIRTIO_BLK_T_IN, 0, 4096) == VIRTIO_BLK_S_OK);
     CHECK(front_send(&f, VU_SET_LOG_BASE, &what, 16, &fd, 1) && front_answer(&f, &msg));
     uint64_t features = f.features | UINT64_C(1) << 26;
-    CHECK(front_send(&f, VU_SET_FEATURES, &features, 8, NULL, 0) && front_send(&f, VU_SET_VRING_ADDR, &addr, 40, NULL, 0));
+    CHECK(front_send(&f, VU_SET_FEATURES, &features, 8, NULL, 0) &&
+          front_send(&f, VU_SET_VRING_ADDR, &addr, 40, NULL, 0));
     front_ask(&f, VU_GET_QUEUE_NUM);
     CHECK(log[page / 8] == 0);
     CHECK(front_do(&f, 0, VIRTIO_BLK_T_OUT, 0, 4096) == VIRTIO_BLK_S_OK);
@@ -287,7 +290,8 @@ static void held(struct served *s, const struct rig *rig)
     while (!hold_is(&s->session->hold)) usleep(5000);
     front_submit(&f, 0, 1, VIRTIO_BLK_T_OUT, 0, 4096);
     CHECK(front_do(&f, 0, VIRTIO_BLK_T_IN, 8, 512) == VIRTIO_BLK_S_OK);
-    CHECK(front_stop(&f, 0) == f.queue[0].avail_index && front_wait(&f, 0, 1000) == 1 && front_status(&f, 0, 1) == VIRTIO_BLK_S_IOERR);
+    CHECK(front_stop(&f, 0) == f.queue[0].avail_index && front_wait(&f, 0, 1000) == 1 &&
+          front_status(&f, 0, 1) == VIRTIO_BLK_S_IOERR);
     /* nor is a connection that ends */
     front_start(&f, 0);
     front_submit(&f, 0, 1, VIRTIO_BLK_T_OUT, 0, 4096);
@@ -297,14 +301,16 @@ static void held(struct served *s, const struct rig *rig)
     while (hold_is(&s->session->hold)) usleep(5000);
 }
 
-/* The front-end shortens the memory that it shares, while a request is in it: the ring stops, and nothing made up is recorded. */
+/* The front-end shortens the memory that it shares, while a request is in it: the ring stops, and nothing made up is
+ * recorded. */
 static void shortened(struct served *s, const struct rig *rig)
 {
     const off_t rest[] = {4 * 4096, 3 * 4096, 4096, 0}; /* without the data; the header; the rings; anything */
     for (unsigned i = 0; i < sizeof rest / sizeof *rest + 1; i++) {
         const bool notes = i == sizeof rest / sizeof *rest;
         struct front f;
-        unsigned before = count_events(rig, CHV_OP_WRITE, 0, 0), gaps = count_events(rig, CHV_OP_GAP, 0, CHV_GAP_MALFORMED);
+        unsigned before = count_events(rig, CHV_OP_WRITE, 0, 0),
+                 gaps = count_events(rig, CHV_OP_GAP, 0, CHV_GAP_MALFORMED);
         begin(s, &f, 1, ~UINT64_C(0));
         if (notes) front_track(&f);
         front_start(&f, 0);
@@ -315,7 +321,8 @@ static void shortened(struct served *s, const struct rig *rig)
         usleep(100000);
         CHECK(front_ask(&f, VU_GET_QUEUE_NUM) == BLK_QUEUES_MAX); /* it lives */
         end(s, &f);
-        for (int tries = 0; count_events(rig, CHV_OP_GAP, 0, CHV_GAP_MALFORMED) == gaps && tries < 100; tries++) usleep(20000);
+        for (int tries = 0; count_events(rig, CHV_OP_GAP, 0, CHV_GAP_MALFORMED) == gaps && tries < 100; tries++)
+            usleep(20000);
         CHECK(count_events(rig, CHV_OP_GAP, 0, CHV_GAP_MALFORMED) == gaps + 1);
         /* without its note a request can be done, once */
         CHECK(count_events(rig, CHV_OP_WRITE, 0, 0) <= before + notes);
@@ -365,7 +372,8 @@ static void bad_messages(struct served *s)
         int before = open_fds();
         begin(s, &f, 1, ~UINT64_C(0));
         uint8_t payload[512] = {0};
-        if (bad[i].bytes) memcpy(payload, bad[i].payload, bad[i].bytes < 8 ? bad[i].bytes : bad[i].bytes == 16 ? 16 : 8);
+        if (bad[i].bytes)
+            memcpy(payload, bad[i].payload, bad[i].bytes < 8 ? bad[i].bytes : bad[i].bytes == 16 ? 16 : 8);
         int fds[8];
         for (unsigned k = 0; k < 8; k++) fds[k] = f.ram_fd;
         CHECK(front_send(&f, bad[i].request, payload, bad[i].bytes, fds, bad[i].fds));
@@ -373,7 +381,8 @@ static void bad_messages(struct served *s)
         if (!gone) printf("case %zu was answered\n", i);
         CHECK(gone);
         end(s, &f);
-        for (int tries = 0; open_fds() > before && tries < 200; tries++) usleep(10000); /* the recorder opens files, too */
+        for (int tries = 0; open_fds() > before && tries < 200; tries++)
+            usleep(10000); /* the recorder opens files, too */
         CHECK(open_fds() <= before);
     }
 }

@@ -43,7 +43,8 @@ bool front_send(struct front *f, uint32_t request, const void *payload, uint32_t
     if (count) {
         h.msg_control = &control;
         h.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        control.align = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int))};
+        control.align = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int))};
         memcpy(CMSG_DATA(&control.align), fds, count * sizeof(int));
     }
     return sendmsg(f->fd, &h, MSG_NOSIGNAL) == (ssize_t)iov.iov_len;
@@ -289,7 +290,9 @@ void front_submit(struct front *f, unsigned queue, unsigned slot, uint32_t type,
     header[16] = 0xff;
     struct piece piece[3] = {{header, 16, false}};
     unsigned n = 1;
-    if (bytes) piece[n++] = (struct piece){front_data(f, queue, slot), bytes, type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID};
+    if (bytes)
+        piece[n++] =
+            (struct piece){front_data(f, queue, slot), bytes, type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID};
     piece[n++] = (struct piece){header + 16, 1, true};
     if (f->packed) put_packed(f, q, slot, piece, n);
     else put_split(f, q, slot, piece, n);

@@ -21,7 +21,8 @@ static void send_with(int fd, const uint8_t *bytes, size_t size, int file, unsig
     if (count) {
         h.msg_control = &control;
         h.msg_controllen = CMSG_SPACE(count * sizeof(int));
-        control.align = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int))};
+        control.align = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int))};
         for (unsigned i = 0; i < count; i++) memcpy(CMSG_DATA(&control.align) + i * sizeof file, &file, sizeof file);
     }
     if (sendmsg(fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) return; /* full, or nobody reads any more */

@@ -1,6 +1,6 @@
 # A real Linux on a disk that is recorded over vhost-user: two processors and queues, ext4, discards, a recorder that is
-# ended in the middle and one that is killed twice; then every view holds the files that the guest had. With the argument
-# "packed": packed rings.
+# ended in the middle and one that is killed twice; then every view holds the files that the guest had. With the
+# argument "packed": packed rings.
 source "${CHV_SOURCE:?set by meson}/tests/functions.sh"
 requires qemu-system-x86_64 busybox cpio mke2fs e2fsck debugfs
 source "$SOURCE/tests/guest/guest.sh"
@@ -73,13 +73,15 @@ files=0
 for point in frozen{1,2,3}; do
   at=$(cat "$point.at")
   sed -n "/^@@ begin $point\$/,/^@@ finish $point\$/{/^@@/d;p}" console >manifest
-  [[ $(wc -l <manifest) -gt 20 ]] || { tail -n 30 console >&2; fail "$point: the guest listed $(wc -l <manifest) files"; }
+  [[ $(wc -l <manifest) -gt 20 ]] ||
+    { tail -n 30 console >&2; fail "$point: the guest listed $(wc -l <manifest) files"; }
   chronovisor restore --at "$at" -o view.raw --reason "test" >/dev/null
   e2fsck -fn view.raw >fsck.out 2>&1 || { cat fsck.out >&2; fail "$point ($at): e2fsck -fn"; }
   rm -rf tree
   mkdir tree
   debugfs -R "rdump / tree" view.raw >/dev/null 2>&1
-  (cd tree && sha256sum --quiet -c ../manifest) >sums 2>&1 || { head -n 5 sums >&2; fail "$point ($at): contents differ"; }
+  (cd tree && sha256sum --quiet -c ../manifest) >sums 2>&1 ||
+    { head -n 5 sums >&2; fail "$point ($at): contents differ"; }
   [[ $(find tree -type f | wc -l) == $(wc -l <manifest) ]] || fail "$point: more files than the guest had"
   files=$((files + $(wc -l <manifest)))
   rm -f view.raw

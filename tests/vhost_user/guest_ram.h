@@ -1,4 +1,5 @@
-/* Fabricated guest memory: one file, shown as two regions that are neighbours for the guest and strangers in our address space. */
+/* Fabricated guest memory: one file, shown as two regions that are neighbours for the guest and strangers in our
+ * address space. */
 #ifndef CHV_TESTS_VHOST_GUEST_RAM_H
 #define CHV_TESTS_VHOST_GUEST_RAM_H
 
@@ -61,7 +62,8 @@ static inline void ram_ring(const struct guest_ram *ram, struct vring *v, uint32
 }
 
 /* One descriptor of either kind at `at`; a, b: split flags and next, packed id and flags. */
-static inline void ram_desc(const struct guest_ram *ram, uint32_t at, uint64_t gpa, uint32_t bytes, unsigned a, unsigned b)
+static inline void ram_desc(const struct guest_ram *ram, uint32_t at, uint64_t gpa, uint32_t bytes, unsigned a,
+                            unsigned b)
 {
     struct vring_desc_copy d = {.addr = gpa, .bytes = bytes, .a = (uint16_t)a, .b = (uint16_t)b};
     memcpy(ram->at + at, &d, sizeof d);

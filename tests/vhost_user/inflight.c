@@ -1,5 +1,6 @@
-/* What is noted of requests under way, whenever the device dies: at each step of taking requests and giving them back, whoever
- * comes next finds those, and only those, that were taken and not given back. And whatever else may stand there. */
+/* What is noted of requests under way, whenever the device dies: at each step of taking requests and giving them back,
+ * whoever comes next finds those, and only those, that were taken and not given back. And whatever else may stand
+ * there. */
 #include <errno.h>
 
 #include "sensor/vhost_user/inflight.h"
@@ -141,7 +142,8 @@ static void nonsense(uint64_t *seed)
         const bool packed = round % 4;
         memset(ram.at, 0, DATA_AT);
         ram_ring(&ram, &ring, SIZE, packed, false);
-        for (unsigned i = 0; i < AREA_BYTES; i++) area[i] = (uint8_t)(unit_random(seed) % 10); /* small numbers: near what could be */
+        for (unsigned i = 0; i < AREA_BYTES; i++)
+            area[i] = (uint8_t)(unit_random(seed) % 10); /* small numbers: near what could be */
         if (round % 8 == 7) memset(area + 12, 0, 16);
         for (unsigned i = 1; i < 12; i += 2) area[i] = 0;
         int r = inflight_start(&later, &m, 0, &ring, &err);

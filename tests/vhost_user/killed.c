@@ -1,5 +1,5 @@
-/* A back-end that is killed under load, again and again: whoever comes next does what was under way, so that every request of
- * the guest is answered once and none is lost, with split and with packed rings. */
+/* A back-end that is killed under load, again and again: whoever comes next does what was under way, so that every
+ * request of the guest is answered once and none is lost, with split and with packed rings. */
 #include <linux/virtio_blk.h>
 #include <signal.h>
 #include <sys/prctl.h>

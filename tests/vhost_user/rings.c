@@ -82,7 +82,10 @@ static void loop(const struct guest_ram *ram)
     ram_desc(ram, 16, DATA, 16, NEXT, 0);
     offer(ram, 0, 0);
 }
-static void beyond(const struct guest_ram *ram) { ram_desc(ram, 0, RAM_GPA + RAM_BYTES - 1, 2, 0, 0), offer(ram, 0, 0); }
+static void beyond(const struct guest_ram *ram)
+{
+    ram_desc(ram, 0, RAM_GPA + RAM_BYTES - 1, 2, 0, 0), offer(ram, 0, 0);
+}
 static void before(const struct guest_ram *ram) { ram_desc(ram, 0, RAM_GPA - 1, 2, 0, 0), offer(ram, 0, 0); }
 static void wraps(const struct guest_ram *ram) { ram_desc(ram, 0, UINT64_MAX - 5, 16, 0, 0), offer(ram, 0, 0); }
 static void huge(const struct guest_ram *ram) { ram_desc(ram, 0, DATA, UINT32_MAX, 0, 0), offer(ram, 0, 0); }
@@ -94,10 +97,22 @@ static void order(const struct guest_ram *ram)
     offer(ram, 0, 0);
 }
 static void table_size(const struct guest_ram *ram) { ram_desc(ram, 0, DATA, 24, INDIRECT, 0), offer(ram, 0, 0); }
-static void table_huge(const struct guest_ram *ram) { ram_desc(ram, 0, DATA, 0xfffffff0, INDIRECT, 0), offer(ram, 0, 0); }
-static void table_next(const struct guest_ram *ram) { ram_desc(ram, 0, DATA, 16, INDIRECT | NEXT, 1), offer(ram, 0, 0); }
-static void table_where(const struct guest_ram *ram) { ram_desc(ram, 0, UINT64_MAX - 7, 16, INDIRECT, 0), offer(ram, 0, 0); }
-static void table_beyond(const struct guest_ram *ram) { ram_desc(ram, 0, RAM_GPA + RAM_BYTES - 8, 16, INDIRECT, 0), offer(ram, 0, 0); }
+static void table_huge(const struct guest_ram *ram)
+{
+    ram_desc(ram, 0, DATA, 0xfffffff0, INDIRECT, 0), offer(ram, 0, 0);
+}
+static void table_next(const struct guest_ram *ram)
+{
+    ram_desc(ram, 0, DATA, 16, INDIRECT | NEXT, 1), offer(ram, 0, 0);
+}
+static void table_where(const struct guest_ram *ram)
+{
+    ram_desc(ram, 0, UINT64_MAX - 7, 16, INDIRECT, 0), offer(ram, 0, 0);
+}
+static void table_beyond(const struct guest_ram *ram)
+{
+    ram_desc(ram, 0, RAM_GPA + RAM_BYTES - 8, 16, INDIRECT, 0), offer(ram, 0, 0);
+}
 static void table_in_table(const struct guest_ram *ram)
 {
     ram_desc(ram, TABLE_AT, DATA, 16, INDIRECT, 0);
@@ -125,11 +140,25 @@ static void pieces(const struct guest_ram *ram)
 }
 
 static const struct hostile split_bad[] = {
-    {"jumped", jump},         {"descriptor 8", head},      {"descriptor 8", next},     {"loop", loop},
-    {"outside", beyond},      {"outside", before},         {"wraps", wraps},           {"more than", huge},
-    {"no bytes", empty},      {"after a writable", order}, {"table of 24", table_size}, {"table of 4294967280", table_huge},
-    {"where none", table_next}, {"wraps", table_where},    {"outside", table_beyond},  {"in an indirect", table_in_table},
-    {"is a loop", table_loop}, {"entry 9", table_entry},   {"pieces", pieces},
+    {"jumped", jump},
+    {"descriptor 8", head},
+    {"descriptor 8", next},
+    {"loop", loop},
+    {"outside", beyond},
+    {"outside", before},
+    {"wraps", wraps},
+    {"more than", huge},
+    {"no bytes", empty},
+    {"after a writable", order},
+    {"table of 24", table_size},
+    {"table of 4294967280", table_huge},
+    {"where none", table_next},
+    {"wraps", table_where},
+    {"outside", table_beyond},
+    {"in an indirect", table_in_table},
+    {"is a loop", table_loop},
+    {"entry 9", table_entry},
+    {"pieces", pieces},
 };
 
 static void split_hostile(const struct guest_ram *ram)

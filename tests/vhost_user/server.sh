@@ -33,7 +33,8 @@ def connect():
     s.connect("v.sock")
     return s
 connect().close()
-for nonsense in (b"GET / HTTP/1.1\r\n\r\n", struct.pack("<III", 1, 1, 1 << 31), struct.pack("<III", 1, 2, 0), b"\xff" * 4096):
+for nonsense in (b"GET / HTTP/1.1\r\n\r\n", struct.pack("<III", 1, 1, 1 << 31), struct.pack("<III", 1, 2, 0),
+                 b"\xff" * 4096):
     s = connect()
     s.sendall(nonsense)
     try:
