@@ -156,4 +156,33 @@ static inline uint64_t chv_wire_lba(const struct chv_wire_record *r)
     return (uint64_t)r->lba_hi << 32 | r->lba_lo;
 }
 
+/* May a sensor be called that? Printable ASCII without blank, quotes, backslash and slash, zero-padded. */
+static inline int chv_wire_sensor_fits(const char name[CHV_WIRE_NAME_BYTES])
+{
+    size_t n = 0;
+    while (n < CHV_WIRE_NAME_BYTES && name[n] > ' ' && name[n] < 127 && name[n] != '"' && name[n] != '\\' && name[n] != '/') n++;
+    for (size_t i = n; i < CHV_WIRE_NAME_BYTES; i++)
+        if (name[i]) return 0;
+    return n > 0;
+}
+
+/* And a device? Both ends ask: what the collector would refuse, the sensor does not announce. */
+static inline int chv_wire_device_fits(const struct chv_device *d)
+{
+    static const char disk[] = "disk:", ram[] = "ram";
+    size_t n = 0, p = 0, q = 0;
+    while (p < 5 && d->name[p] == disk[p]) p++;
+    while (q < 4 && d->name[q] == ram[q]) q++;
+    while (n < CHV_WIRE_NAME_BYTES &&
+           ((d->name[n] >= '0' && d->name[n] <= ':') || (d->name[n] >= 'A' && d->name[n] <= 'Z') ||
+            (d->name[n] >= 'a' && d->name[n] <= 'z') || d->name[n] == '.' || d->name[n] == '_' || d->name[n] == '-'))
+        n++;
+    for (size_t i = n; i < CHV_WIRE_NAME_BYTES; i++)
+        if (d->name[i]) return 0;
+    for (size_t i = 0; i < CHV_WIRE_SERIAL_BYTES; i++)
+        if (d->serial[i] && (d->serial[i] < ' ' || d->serial[i] > 126)) return 0;
+    return ((p == 5 && n > 5) || q == 4) && n < CHV_WIRE_NAME_BYTES && d->bytes >= CHV_SECTOR_BYTES &&
+           d->bytes / CHV_SECTOR_BYTES <= CHV_LBA_MAX && d->rest <= CHV_REST_ZERO;
+}
+
 #endif

@@ -14,7 +14,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define BATCH 64u
+#define SAY_EVERY_NS UINT64_C(60000000000)
 #define RECEIVE_BUFFER (16 << 20)
 #define DATAGRAM_COST 2304 /* of the socket's buffer, for a datagram of 1472 bytes */
 
@@ -26,7 +29,8 @@ struct collector {
     int fd;
     struct sockaddr_storage from, live;
     socklen_t from_bytes, live_bytes;
-    struct chv_err err; /* why an operation of the receiver failed */
+    uint64_t said, said_ns; /* frames not taken, when last spoken of */
+    struct chv_err err;     /* why an operation of the receiver failed */
     struct mmsghdr messages[BATCH];
     struct iovec parts[BATCH];
     struct sockaddr_storage addresses[BATCH];
@@ -166,12 +170,25 @@ static int receive(struct collector *c)
     return r;
 }
 
+/* Frames that were not taken: the first at once, what comes after it once a minute. A frame in its place costs an attacker
+ * nothing, a line of a log would. */
+static void say_hostile(struct collector *c)
+{
+    const struct receiver_counters *w = &c->receiver.counters;
+    uint64_t sum = w->forged + w->replayed + w->malformed + w->refused + w->bad_records, now = clock_monotonic_ns();
+    if (sum == c->said || (c->said_ns && now - c->said_ns < SAY_EVERY_NS)) return;
+    c->said = sum;
+    c->said_ns = now;
+    say(c, "hostile", "so far not taken: %" PRIu64 " forged, %" PRIu64 " replayed, %" PRIu64 " malformed, %" PRIu64 " of other sensors, %" PRIu64
+        " sessions with a record that makes no sense", w->forged, w->replayed, w->malformed, w->refused, w->bad_records);
+}
+
 static int loop(struct collector *c, int stop, struct chv_err *err)
 {
     struct pollfd fds[3] = {{.fd = c->fd, .events = POLLIN}, {.fd = committer_fd(c->sink.committer), .events = POLLIN}, {.fd = stop, .events = POLLIN}};
     for (;;) {
         uint64_t records;
-        if (poll(fds, 3, -1) < 0 && errno != EINTR) return chv_err_set(err, errno, "poll: %s", strerror(errno));
+        if (poll(fds, 3, 10000) < 0 && errno != EINTR) return chv_err_set(err, errno, "poll: %s", strerror(errno));
         if (fds[2].revents) return 0;
         c->err = (struct chv_err){.code = EIO, .text = "out of memory, or the cipher failed"};
         int r = fds[0].revents ? receive(c) : 0;
@@ -185,6 +202,7 @@ static int loop(struct collector *c, int stop, struct chv_err *err)
             receiver_durable(&c->receiver, records);
         }
         receiver_acknowledge(&c->receiver);
+        say_hostile(c);
     }
 }
 

@@ -51,28 +51,12 @@ static void remember(struct receiver *r, uint64_t counter)
 
 /* --- frames of a session ------------------------------------------------------------------------ */
 
-static bool device_fits(const struct chv_device *d)
-{
-    size_t n = 0;
-    bool disk = strncmp(d->name, "disk:", 5) == 0 && d->name[5], ram = strcmp(d->name, "ram") == 0;
-    if (!disk && !ram) return false;
-    for (size_t i = 0; i < sizeof d->serial; i++)
-        if (d->serial[i] && (d->serial[i] < ' ' || d->serial[i] > 126)) return false;
-    while (n < sizeof d->name && ((d->name[n] >= '0' && d->name[n] <= ':') || (d->name[n] >= 'A' && d->name[n] <= 'Z') ||
-                                  (d->name[n] >= 'a' && d->name[n] <= 'z') || (d->name[n] && strchr("._-", d->name[n]))))
-        n++;
-    for (size_t i = n; i < sizeof d->name; i++)
-        if (d->name[i]) return false;
-    return n < sizeof d->name && d->bytes >= CHV_SECTOR_BYTES && d->bytes / CHV_SECTOR_BYTES <= CHV_LBA_MAX &&
-           d->rest <= CHV_REST_ZERO;
-}
-
 /* A list may grow and devices may change their size: their order stays. */
 static bool devices_fit(const struct receiver *r, const struct chv_device *devices, size_t count)
 {
     if (count == 0 || count > CHV_WIRE_DEVICES || count < r->device_count) return false;
     for (size_t i = 0; i < count; i++) {
-        if (!device_fits(&devices[i])) return false;
+        if (!chv_wire_device_fits(&devices[i])) return false;
         if (i < r->device_count && strcmp(devices[i].name, r->devices[i].name) != 0) return false;
         for (size_t j = 0; j < i; j++)
             if (strcmp(devices[i].name, devices[j].name) == 0) return false;

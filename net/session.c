@@ -18,15 +18,6 @@ struct receiver_session *session_pending(struct receiver *r, uint32_t id)
     return NULL;
 }
 
-static bool text_fits(const char *text, size_t bytes)
-{
-    size_t n = 0;
-    while (n < bytes && text[n] > ' ' && text[n] < 127 && text[n] != '"' && text[n] != '\\' && text[n] != '/') n++;
-    for (size_t i = n; i < bytes; i++)
-        if (text[i]) return false;
-    return n > 0;
-}
-
 /* A genuine HELLO, decrypted: its key is used for nothing else. */
 static int open_hello(struct receiver *r, uint8_t *frame, struct chv_hello *hello)
 {
@@ -101,7 +92,7 @@ int session_offer(struct receiver *r, uint8_t *frame, size_t n)
         r->counters.replayed++;
         return 0;
     }
-    if (!text_fits(hello.sensor, sizeof hello.sensor) || hello.chunk_bytes < CHV_WIRE_CHUNK_BYTES_MIN ||
+    if (!chv_wire_sensor_fits(hello.sensor) || hello.chunk_bytes < CHV_WIRE_CHUNK_BYTES_MIN ||
         hello.chunk_bytes > CHV_WIRE_CHUNK_BYTES_MAX) {
         r->counters.malformed++;
         return 0;

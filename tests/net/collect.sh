@@ -52,6 +52,13 @@ plain)
   (($(counter forged) > 10 && $(counter replayed) > 20 && $(counter malformed) > 0 && $(counter records) == 2000 && $(counter gaps) == 0)) ||
     { tail -n 1 log; fail "counters of a hostile network"; }
   whole hostile ihostile
+  # another sensor with the same key has no business here
+  collect hostile
+  ! SENSOR=other timeout 2 "$BUILD/tests/net/test-sensor" 127.0.0.1 "$(<port)" key 512 20 "$seed" img >sent 2>&1 || fail "another sensor was taken"
+  finish
+  grep -q '"hostile"' log || fail "nobody was told"
+  (($(counter refused) > 0 && $(counter records) == 0)) || { cat log; fail "another sensor was taken"; }
+  whole hostile ihostile
   # a second stream of the same sensor: what was between is not known, unless somebody vouches for it
   collect s4096
   "$BUILD/tests/net/test-sensor" 127.0.0.1 "$(<port)" key 512 50 "$seed" again >sent

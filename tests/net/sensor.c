@@ -3,7 +3,7 @@
  *   sensor HOST PORT KEYFILE BLOCKS RECORDS SEED IMAGE [RATE] [sectors]
  *
  * IMAGE gets what the device holds at the end. RATE: records a second (0: as fast as possible). With `sectors`, some writes are
- * of parts of blocks. Prints the sender's counters.. */
+ * of parts of blocks. Prints the sender's counters. $SENSOR: its name.. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -111,7 +111,9 @@ int main(int argc, char **argv)
     s.sectors = argc > 9 && strcmp(argv[9], "sectors") == 0;
     s.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     CHECK(s.disk && s.blocks >= 8 && s.fd >= 0 && connect(s.fd, (struct sockaddr *)&to, sizeof to) == 0);
-    struct sender_config config = {.sensor = "test-sensor", .transmit = transmit, .arg = &s};
+    struct sender_config config = {.transmit = transmit, .arg = &s};
+    const char *name = getenv("SENSOR");
+    snprintf(config.sensor, sizeof config.sensor, "%s", name ? name : "test-sensor");
     read_key(argv[3], config.key);
     CHECK(getrandom(config.seed, sizeof config.seed, 0) == sizeof config.seed);
     size_t n = sender_memory(&config, RING_BYTES);

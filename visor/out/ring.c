@@ -36,7 +36,7 @@ void sender_random(struct sender *s, uint8_t *out, size_t n)
 int sender_init(struct sender *s, const struct sender_config *config, void *memory, size_t bytes)
 {
     uint32_t chunk = chunk_bytes(config);
-    if (chunk < CHV_WIRE_CHUNK_BYTES_MIN || chunk > CHV_WIRE_CHUNK_BYTES_MAX || !config->transmit || !config->sensor[0]) return -1;
+    if (chunk < CHV_WIRE_CHUNK_BYTES_MIN || chunk > CHV_WIRE_CHUNK_BYTES_MAX || !config->transmit || !chv_wire_sensor_fits(config->sensor)) return -1;
     __builtin_memset(s, 0, sizeof *s);
     s->config = *config;
     s->config.chunk_bytes = chunk;
@@ -52,19 +52,10 @@ int sender_init(struct sender *s, const struct sender_config *config, void *memo
     return 0;
 }
 
-static bool name_fits(const char name[CHV_WIRE_NAME_BYTES])
-{
-    size_t n = 0;
-    while (n < CHV_WIRE_NAME_BYTES && name[n] > ' ' && name[n] < 127) n++;
-    for (size_t i = n; i < CHV_WIRE_NAME_BYTES; i++)
-        if (name[i]) return false;
-    return n > 0;
-}
-
 int sender_device(struct sender *s, const struct chv_device *device)
 {
     uint32_t i = 0;
-    if (!name_fits(device->name) || device->bytes == 0 || device->rest > CHV_REST_ZERO) return -1;
+    if (!chv_wire_device_fits(device)) return -1;
     while (i < s->device_count && __builtin_memcmp(s->devices[i].name, device->name, sizeof device->name) != 0) i++;
     if (i == CHV_WIRE_DEVICES) return -1;
     if (i < s->device_count && __builtin_memcmp(&s->devices[i], device, sizeof *device) == 0) return (int)i;
