@@ -26,6 +26,7 @@ struct disk {
 
 static struct disk *disks[DISKS_MAX];
 static unsigned disk_count;
+static bool trim_reads_zeros; /* by configuration: whatever the disks say of themselves */
 
 /* --- what a mediator wants of the machine */
 
@@ -140,9 +141,11 @@ static void add(pci_bdf bdf, bool is_nvme)
     if (is_nvme) {
         disk->second = (uint64_t)NVME_QUEUES_MAX * 2 * (UINT64_C(4) << (base ? port_reg(disk, NVME_CAP + 4) & 15 : 0));
         nvme_init(&disk->nvme, &port, disk->number);
+        disk->nvme.trust_trim = trim_reads_zeros;
     } else {
         disk->second = bytes > PAGE_BYTES ? AHCI_BYTES - PAGE_BYTES : 0;
         ahci_init(&disk->ahci, &port, disk->number);
+        disk->ahci.trust_trim = trim_reads_zeros;
     }
     disk->base = 0;
     move(disk, base);
@@ -167,6 +170,7 @@ void disks_init(const struct config *config)
 {
     pci_bdf bdf;
     evidence_init(config);
+    trim_reads_zeros = config_number(config, "trim_reads_zeros", 0) != 0;
     for (unsigned kind = 0; kind < 2; kind++)
         for (unsigned i = 0; disk_count < DISKS_MAX && pci_find(kind ? PCI_CLASS_AHCI : PCI_CLASS_NVME, i, &bdf); i++)
             if (!pci_is_hidden(bdf)) add(bdf, !kind);

@@ -150,7 +150,9 @@ static enum storage_verdict write_port(struct ahci *a, unsigned index, uint64_t 
 
 enum storage_verdict ahci_write(struct ahci *a, uint64_t offset, unsigned width, uint64_t *value)
 {
-    if (width != 4 || offset % 4) return malformed(a);
+    uint64_t in_port = offset % 0x80;
+    bool pair = width == 8 && offset >= AHCI_PORT && (in_port == AHCI_CLB || in_port == AHCI_FB); /* both halves of an address */
+    if ((width != 4 && !pair) || offset % 4) return malformed(a);
     if (offset == AHCI_GHC && *value & AHCI_GHC_RESET) stop_all(a);
     if (offset < AHCI_PORT || offset >= AHCI_PORT + AHCI_PORTS * 0x80) return STORAGE_PASS;
     return write_port(a, (unsigned)(offset - AHCI_PORT) / 0x80, offset % 0x80, value);

@@ -141,7 +141,11 @@ static void reg_write(struct rig *rig, uint64_t offset, unsigned width, uint64_t
 {
     struct ahci_fake *f = rig->device;
     uint32_t value = (uint32_t)value64;
-    CHECK(width == 4);
+    if (width == 8) {
+        reg_write(rig, offset, 4, value64 & 0xffffffff);
+        reg_write(rig, offset + 4, 4, value64 >> 32);
+        return;
+    }
     if (offset == AHCI_GHC) {
         f->ghc = value & ~1u;
         for (unsigned i = 0; value & 1 && i < FAKE_PORTS; i++) {

@@ -153,8 +153,11 @@ static void memory(void)
     uint64_t cmd = AHCI_PORT + AHCI_CMD;
     guest_write(&t.rig, AHCI_PORT + AHCI_CLB, own); /* it runs: not passed on */
     CHECK(t.fake.port[0].clb[0] == t.d[0].list && t.a->storage.count.malformed == 1);
+    guest_write64(&t.rig, AHCI_PORT + AHCI_CLB, own);
+    CHECK(t.fake.port[0].clb[0] == t.d[0].list && t.a->storage.count.malformed == 2);
     guest_write(&t.rig, cmd, 6);
-    guest_write(&t.rig, AHCI_PORT + AHCI_FB, own + 256);
+    guest_write64(&t.rig, AHCI_PORT + AHCI_FB, own + 256);
+    CHECK(t.fake.port[0].fb[0] == own + 256);
     guest_write(&t.rig, cmd, 6 | AHCI_CMD_FRE);
     CHECK(!(t.fake.port[0].cmd & AHCI_CMD_FRE));
     guest_write(&t.rig, AHCI_PORT + AHCI_FB, (uint32_t)t.d[0].fis);
@@ -165,7 +168,7 @@ static void memory(void)
     guest_write(&t.rig, AHCI_PORT + AHCI_SACT, 1);
     uint64_t value = 1;
     CHECK(ahci_write(t.a, AHCI_PORT + AHCI_CI, 1, &value) == STORAGE_DROP && ahci_write(t.a, AHCI_PORT + 0x3a, 4, &value) == STORAGE_DROP);
-    CHECK(t.fake.port[0].ci == 0 && t.fake.port[0].sact == 0 && t.a->storage.count.malformed == 5);
+    CHECK(t.fake.port[0].ci == 0 && t.fake.port[0].sact == 0 && t.a->storage.count.malformed == 6);
     end(&t);
 }
 
