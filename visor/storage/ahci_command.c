@@ -31,6 +31,7 @@ static const uint8_t effects[256] = {
     [0x30 ... 0x31] = ATA_WRITE | ATA_28,     /* WRITE SECTORS */
     [0x34] = ATA_WRITE | ATA_48,              /* WRITE SECTORS EXT */
     [0x35] = ATA_WRITE | ATA_48,              /* WRITE DMA EXT */
+    [0x37] = ATA_HARMLESS,                    /* SET MAX ADDRESS EXT: how much is shown, not what is there */
     [0x39] = ATA_WRITE | ATA_48,              /* WRITE MULTIPLE EXT */
     [0x3a ... 0x3b] = ATA_WRITE | ATA_48,     /* WRITE STREAM */
     [0x3d] = ATA_WRITE | ATA_48 | ATA_FUA,    /* WRITE DMA FUA EXT */
@@ -48,7 +49,7 @@ static const uint8_t effects[256] = {
     [0x64] = ATA_TRIM_QUEUED | ATA_NCQ,
     [0x65] = ATA_HARMLESS | ATA_NCQ,          /* RECEIVE FPDMA QUEUED */
     [0x70] = ATA_HARMLESS,                    /* SEEK */
-    [0x77] = ATA_HARMLESS,                    /* SET DATE & TIME */
+    [0x77 ... 0x78] = ATA_HARMLESS,           /* SET DATE & TIME, ACCESSIBLE MAX ADDRESS */
     [0x90 ... 0x93] = ATA_HARMLESS,           /* DIAGNOSTIC, INITIALIZE PARAMETERS, DOWNLOAD MICROCODE */
     [0x94 ... 0x99] = ATA_HARMLESS,           /* power, of old */
     [0xa1] = ATA_HARMLESS,                    /* IDENTIFY PACKET DEVICE */
@@ -68,7 +69,7 @@ static const uint8_t effects[256] = {
     [0xef] = ATA_HARMLESS,                    /* SET FEATURES */
     [0xf1 ... 0xf3] = ATA_HARMLESS,           /* SECURITY SET PASSWORD, UNLOCK, ERASE PREPARE; F4h erases */
     [0xf5 ... 0xf6] = ATA_HARMLESS,           /* SECURITY FREEZE LOCK, DISABLE PASSWORD */
-    [0xf8] = ATA_HARMLESS,                    /* READ NATIVE MAX ADDRESS */
+    [0xf8 ... 0xf9] = ATA_HARMLESS,           /* READ NATIVE MAX ADDRESS, SET MAX ADDRESS */
 };
 
 /* What an optical drive's packet may be without a change: looked at by its first byte. */

@@ -84,6 +84,7 @@ static void commands(void)
     CHECK(t.rig.last.reason == CHV_GAP_FAILED);
     uint64_t gaps = t.a->storage.count.gaps;
     CHECK(!ata(&t, 0, 0x3f, 0, 1, 512) && t.a->storage.count.gaps == gaps); /* WRITE LOG EXT */
+    CHECK(!ata(&t, 0, 0xf9, 0, 1, 0) && t.a->storage.count.gaps == gaps);   /* SET MAX ADDRESS */
     end(&t);
 }
 
