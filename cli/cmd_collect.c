@@ -32,7 +32,8 @@ static void say(void *arg, const char *what, const char *text)
         snprintf(line, sizeof line, "%s%s%s", what, strcmp(what, "listening") == 0 ? " on " : ": ", text);
         cli_error_line("collect", line);
     }
-    if (strcmp(what, "listening") != 0 && strcmp(what, "hostile") != 0) cli_custody(args, what, "%s", text);
+    /* what changes the evidence; sessions come and go with the network */
+    if (strcmp(what, "stream") == 0 || strcmp(what, "missing") == 0) cli_custody(args, what, "%s", text);
 }
 
 static bool one_of(const struct cli_args *args, const char *name, const char *first, const char *second, bool *is_second)

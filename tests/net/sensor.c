@@ -3,7 +3,8 @@
  *   sensor HOST PORT KEYFILE BLOCKS RECORDS SEED IMAGE [RATE] [sectors]
  *
  * IMAGE gets what the device holds at the end. RATE: records a second (0: as fast as possible). With `sectors`, some writes are
- * of parts of blocks. Prints the sender's counters. $SENSOR: its name.. */
+ * of parts of blocks. Prints the sender's counters. $SENSOR: its name;
+ * $SENSOR_CONTENT=unique: hardly any content twice.. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -22,7 +23,7 @@
 struct sensor {
     struct sender sender;
     int fd;
-    uint64_t seed, blocks;
+    uint64_t seed, blocks, contents; /* contents: how many different ones there are */
     uint8_t *disk;
     bool sectors;
 };
@@ -55,7 +56,7 @@ static void read_key(const char *path, uint8_t key[32])
 /* The next record and its effect on the disk. Contents repeat now and then, as they do on real disks. */
 static void make(struct sensor *s, struct chv_wire_record *r, uint8_t *content)
 {
-    uint64_t block = unit_random(&s->seed) % s->blocks, kind = unit_random(&s->seed) % 100, x = unit_random(&s->seed) % 500 + 1;
+    uint64_t block = unit_random(&s->seed) % s->blocks, kind = unit_random(&s->seed) % 100, x = unit_random(&s->seed) % s->contents + 1;
     uint32_t from = 0, sectors = 8;
     *r = (struct chv_wire_record){.time_ns = clock_now_ns(), .op = CHV_OP_WRITE};
     if (kind < 2) r->op = CHV_OP_FLUSH, sectors = 0, block = 0;
@@ -107,6 +108,8 @@ int main(int argc, char **argv)
     CHECK(inet_pton(AF_INET, argv[1], &to.sin_addr) == 1);
     s.blocks = strtoull(argv[4], NULL, 0);
     s.seed = strtoull(argv[6], NULL, 0);
+    const char *contents = getenv("SENSOR_CONTENT");
+    s.contents = contents && strcmp(contents, "unique") == 0 ? UINT64_MAX / 2 : 500;
     s.disk = calloc(s.blocks, 4096);
     s.sectors = argc > 9 && strcmp(argv[9], "sectors") == 0;
     s.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
