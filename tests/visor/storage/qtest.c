@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -21,6 +22,13 @@ static void *shared_file(const char *path, uint64_t bytes)
     return map;
 }
 
+static char left_over[256]; /* the folder, for a test that fails */
+
+static void remove_left_over(void)
+{
+    unit_remove_tree(left_over);
+}
+
 void qtest_prepare(struct qtest *q)
 {
     char path[300];
@@ -31,6 +39,8 @@ void qtest_prepare(struct qtest *q)
     }
     *q = (struct qtest){.fd = -1};
     unit_temp_dir(q->dir);
+    if (!*left_over) atexit(remove_left_over);
+    memcpy(left_over, q->dir, sizeof left_over);
     snprintf(path, sizeof path, "%s/ram", q->dir);
     q->ram = shared_file(path, QTEST_RAM_BYTES);
 
@@ -51,7 +61,8 @@ uint8_t *qtest_image(struct qtest *q, const char *name, uint64_t bytes)
 static void start_process(struct qtest *q, const char *const *arguments)
 {
     static const char *const first[] = {"qemu-system-x86_64", "-nodefaults", "-display", "none", "-accel", "tcg", "-bios", "@rom", "-M",
-        "q35,memory-backend=m", "-qtest", "unix:@socket", "-qtest-log", "none", "-m", "128M", "-object", "memory-backend-file,id=m,size=128M,share=on,mem-path=@ram"};
+        "q35,memory-backend=m", "-qtest", "unix:@socket", "-qtest-log", "none", "-m", "128M",
+        "-object", "memory-backend-file,id=m,size=128M,share=on,mem-path=@ram"};
     static char text[ARGUMENTS_MAX][512];
     char *argv[ARGUMENTS_MAX + 1];
     unsigned n = 0;
@@ -64,6 +75,7 @@ static void start_process(struct qtest *q, const char *const *arguments)
         argv[n] = text[n], n++;
     }
     argv[n] = NULL;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no QEMU behind */
     execvp(argv[0], argv);
     perror(argv[0]);
     _exit(127);
