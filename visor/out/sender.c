@@ -10,7 +10,7 @@
 #define DEAD_NS (1000 * MS)   /* no answer for so long: a new session */
 #define ASK_NS (100 * MS)     /* evidence is not durable yet and nothing is under way: ask */
 #define FILL_NS (2 * MS)      /* how long an unfilled chunk waits for more */
-#define RTO_LEAST_NS (5 * MS)
+#define RTO_LEAST_NS (20 * MS)
 #define RTO_MOST_NS (500 * MS)
 #define CONGESTION_FIRST 64u
 #define CONGESTION_LEAST 16u
@@ -135,7 +135,7 @@ bool sender_welcome(struct sender *s, uint8_t *frame, size_t n, uint64_t now_ns)
 
 static uint64_t rto(const struct sender *s)
 {
-    uint64_t ns = s->rtt_ns ? s->rtt_ns + 4 * s->rtt_var_ns : 50 * MS;
+    uint64_t ns = s->rtt_ns ? s->rtt_ns + 4 * s->rtt_var_ns : 100 * MS;
     return ns < RTO_LEAST_NS ? RTO_LEAST_NS : ns > RTO_MOST_NS ? RTO_MOST_NS : ns;
 }
 
