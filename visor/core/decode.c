@@ -25,7 +25,7 @@ static uint64_t next_signed(struct cursor *c, unsigned bytes)
     uint64_t value = 0;
     for (unsigned i = 0; i < bytes; i++) value |= (uint64_t)next8(c) << 8 * i;
     unsigned unused = 64 - 8 * bytes;
-    return unused ? (uint64_t)((int64_t)(value << unused) >> unused) : value;
+    return bytes && unused ? (uint64_t)((int64_t)(value << unused) >> unused) : value;
 }
 
 static uint8_t prefixes(struct cursor *c, unsigned bits, struct prefixes *p)
