@@ -1,5 +1,6 @@
 # The whole way: Debian's NVMe driver writes under the hypervisor, whose own network card (which the guest does not see) sends what it saw
-# to a collector; the collector's store, restored, is the disk. For each of the cards that are known.
+# to a collector; the collector's store, restored, is the disk. With one card on one processor, with
+# another on two.
 source "$CHV_SOURCE/tests/functions.sh"
 source "$SOURCE/tests/visor/machine.sh"
 requires qemu-system-x86_64 busybox cpio clang lld-link openssl python3
@@ -10,6 +11,7 @@ seed=${CHV_SEED:-$RANDOM}
 echo "seed $seed"
 counter() { python3 -c 'import json,sys; print(json.loads(open("log").readlines()[-1])[sys.argv[1]])' "$1"; }
 
+processors=1
 for card in ${CARDS:-e1000e virtio-net-pci}; do
   rm -f log disk.img
   truncate -s 32M disk.img
@@ -23,7 +25,7 @@ echo 0 >/proc/sys/kernel/printk
 diskload /dev/nvme0n1 $seed ${REQUESTS:-400} || echo "@@ load failed"
 echo "@@ network \$(ls /sys/class/net | tr '\n' ' ')"
 T
-  MACHINE_CONFIG="nic 00:06.0
+  MACHINE_SMP=$processors MACHINE_CONFIG="nic 00:06.0
 address 10.0.2.15
 collector 10.0.2.2
 port $port
@@ -40,5 +42,6 @@ key $(<key)" machine_run machine task -drive file=disk.img,format=raw,if=none,id
   chronovisor restore --store "store-$card" --space "$space" -o restored.img --force >/dev/null
   cmp restored.img disk.img || fail "$card: the store is not what was written"
   chronovisor verify --store "store-$card" >/dev/null || fail "$card: verify"
-  echo "$card: $(counter records) records"
+  echo "$card on $processors: $(counter records) records"
+  processors=2
 done
