@@ -152,7 +152,7 @@ prepare_day() {
 work_day() {
   ls -d /data/* >/run/kept
   echo $DAY | tr ' ' '\n' | by_seed | while read -r number name; do
-    case "$FS $name" in "exfat postgres" | "exfat dpkg") continue ;; esac
+    case "$FS $name" in *"fat postgres" | *"fat dpkg") continue ;; esac
     echo "@@ part $name"
     cd $home || break
     ("work_$name") </dev/null || note "failed: $name ended with $?"
