@@ -9,6 +9,7 @@
 #include <nbdkit-plugin.h>
 
 #include "sensor/capture/session.h"
+#include "sensor/nbd/again.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
@@ -55,6 +56,7 @@ static int plugin_after_fork(void)
 {
     struct chv_err err;
     int r = session_open(&plugin_state.options, &plugin_state.session, &err);
+    if (r == 0) again_after_abort(plugin_state.options.socket);
     if (r == 0) return 0;
     if (plugin_state.options.socket) unlink(plugin_state.options.socket); /* nbdkit leaves it behind */
     return fail(&err, r);

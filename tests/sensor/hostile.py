@@ -80,17 +80,13 @@ for i in range(60):
     at = rng.randrange(size - 9000)
     assert c.read(at, 9000) == bytes(model[at:at + 9000])
 
-# leaving in the middle of a request: header torn, data torn, answers not taken
+# leaving in the middle of a request: header torn, data torn (nbd.sh: answers not taken)
 for torn in (1, 13, 27):
     d = Client(path)
     d.sock.sendall(struct.pack(">IHHQQI", 0x25609513, 0, WRITE, 1, 0, 4096)[:torn])
     d.sock.close()
 d = Client(path)
 d.sock.sendall(struct.pack(">IHHQQI", 0x25609513, 0, WRITE, 1, 0, 65536) + b"torn" * 1000)
-d.sock.close()
-d = Client(path)
-for i in range(50):
-    d.send(READ, 0, 65536)
 d.sock.close()
 
 # many requests in flight on two connections, to the same blocks: the last word is one of theirs, whole
