@@ -18,15 +18,15 @@ static struct {
 
 static void on_abort(int number)
 {
+    (void)number;
     static const char line[] = "chronovisor record: the NBD server ended itself; starting again\n";
     static const struct timespec pause = {.tv_nsec = 100000000}; /* whoever does this again and again shall not have our processor as well */
     if (write(STDERR_FILENO, line, sizeof line - 1) < 0) { /* then without */ }
     nanosleep(&pause, NULL);
     if (again.socket) unlink(again.socket);
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, number);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    sigset_t none; /* this thread's mask would become the new process's */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     execve(again.program, again.word, environ);
 }
 
