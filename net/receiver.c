@@ -106,8 +106,8 @@ static int on_start(struct receiver *r, const uint8_t *body, size_t n, bool firs
     memcpy(&start, body, sizeof start);
     if (start.devices > CHV_WIRE_DEVICES || n != sizeof start + start.devices * sizeof *devices) return malformed(r);
     memcpy(devices, body + sizeof start, start.devices * sizeof *devices);
+    if (start.generation != 0 && start.generation < r->generation) return 0; /* overtaken by a newer list */
     if (!devices_fit(r, devices, start.devices) || start.first_record == 0 || start.generation == 0) return malformed(r);
-    if (start.generation < r->generation) return 0; /* overtaken by a newer list */
     r->ack_wanted = true;
     if (start.generation == r->generation) return 0;
     int code = r->ops->devices(r->arg, &r->live.hello, devices, start.devices);

@@ -49,6 +49,7 @@ for i in range(60):
         pass
     d.sock.close()
 PY
+sleep 1 # the last of them may still be answered
 wait_for 20 nbdinfo --size "$URI" >/dev/null
 kill -0 "$RECORD" || fail "the recorder ended: $(tail -n 1 record.err)"
 nbdcopy "$URI" - | cmp - model.img || fail "read back"
