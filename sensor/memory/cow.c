@@ -248,7 +248,8 @@ static int migrate(struct cow *c, struct chv_err *err)
     int r = begin(c, err);
     if (r < 0) return r;
     r = wait_until_done(c, err);
-    if (r < 0) cancel(c);
+    const bool cancelled = r < 0;
+    if (cancelled) cancel(c);
     if (r == 0 && c->outcome == FAILED) r = chv_err_set(err, EIO, "QEMU gave up sending its memory");
     if (r == 0 && !c->pause.stopped) r = chv_err_set(err, EBUSY, "somebody else stopped the guest before");
     if (r == 0) r = at_instant(c, err);
@@ -258,7 +259,8 @@ static int migrate(struct cow *c, struct chv_err *err)
     pthread_join(c->thread, NULL);
     close(c->fd);
     c->result->sent_bytes = atomic_load(&c->sent);
-    if (c->received < 0 && (r == 0 || c->outcome == FAILED)) { /* the reason why QEMU failed, if it did */
+    /* the reason why QEMU failed, if it did; that the stream ends early is what cancelling does */
+    if (c->received < 0 && (r == 0 || c->outcome == FAILED) && !(cancelled && c->received == -EPIPE)) {
         *err = c->receive_err;
         r = c->received;
     }

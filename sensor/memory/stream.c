@@ -11,7 +11,8 @@
 #define RAM_VERSION 4u
 #define MACHINE_NAME_MAX 256u
 
-enum { SECTION_START = 1, SECTION_PART = 2, SECTION_END = 3, CONFIGURATION = 7, FOOTER = 0x7e };
+enum { SECTION_START = 1, SECTION_PART = 2, SECTION_END = 3, CONFIGURATION = 7, COMMAND = 8, FOOTER = 0x7e };
+enum { SWITCHOVER_START = 11 }; /* since QEMU 10.0: the guest stands still from here */
 enum { RAM_ZERO = 0x02, RAM_MEM_SIZE = 0x04, RAM_PAGE = 0x08, RAM_EOS = 0x10, RAM_CONTINUE = 0x20, RAM_FLAGS = 0xfff };
 
 struct stream {
@@ -194,6 +195,14 @@ static int section_more(struct stream *s)
     return r < 0 ? r : footer(s);
 }
 
+static int command(struct stream *s)
+{
+    uint64_t code, bytes = 0;
+    int r = number(s, 2, &code);
+    if (r == 0) r = number(s, 2, &bytes);
+    return r == 0 && (code != SWITCHOVER_START || bytes != 0) ? wrong(s, "a command that is not known") : r;
+}
+
 /* The state of devices: not ours, but QEMU is not done before somebody has read it. */
 static int pass_over(struct stream *s)
 {
@@ -211,6 +220,7 @@ static int sections(struct stream *s)
     while (r == 0 && (r = number(s, 1, &kind)) == 0) {
         switch (kind) {
         case CONFIGURATION: r = configuration(s); break;
+        case COMMAND: r = command(s); break;
         case SECTION_START: r = section_start(s); break;
         case SECTION_PART: r = section_more(s); break;
         case SECTION_END: return (r = section_more(s)) < 0 ? r : pass_over(s);

@@ -1,6 +1,6 @@
 /* The RAM in a QEMU migration stream (format version 3, RAM section version 4: QEMU 2.4 and later; migration/savevm.c, migration/ram.c).
  *
- *   header · configuration · RAM: setup, pages of pass after pass, end · state of devices
+ *   header · configuration · RAM: setup, pages of pass after pass, [command,] end · state of devices
  *
  * All numbers are big-endian. Of a page that comes several times the last one counts. What QEMU sends is as hostile as a guest that
  * has taken it over: names, offsets and flags are checked, sections that are not known are an error, nothing is kept but the list of

@@ -20,7 +20,7 @@ if ! qmp query-kvm query-version | python3 -c 'import json,sys
 kvm, version = (json.loads(line) for line in sys.stdin)
 sys.exit(not (kvm["enabled"] or version["qemu"]["major"] >= 9))'; then
   one_line_error chronovisor acquire ram --qmp q --store s --mode cow
-  grep -q -e '--mode paused' err || fail "names no way out"
+  grep -q -e '--mode paused' err || fail "names no way out: $(cat err)"
   trust=(--trust-dirty-log) sound=false
 fi
 in_order() { python3 "$SOURCE/tests/memory/check_counter.py" ram.raw || [[ $sound == false ]]; }
@@ -66,7 +66,7 @@ for n in 1 2 3; do
   in_order || fail "not of one instant, of a guest that writes all the time"
   [[ $sound == true ]] || break
 done
-[[ ! -s err ]] || { [[ $(wc -l <err) == 1 ]] && grep -q -e '--mode paused' err; } || fail "names no way out"
+[[ ! -s err ]] || { [[ $(wc -l <err) == 1 ]] && grep -q -e '--mode paused' err; } || fail "names no way out: $(cat err)"
 [[ $(status) == running ]] || fail "stands still"
 chronovisor acquire ram --qmp q --store s --mode paused >/dev/null
 chronovisor memory export --store s --format raw -o ram.raw --force >/dev/null

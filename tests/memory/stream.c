@@ -122,6 +122,9 @@ static void good(struct out *o)
     put_page(o, 2, NULL, 0);           /* became zeros */
     put_page(o, 5, NULL, 'Y');         /* were zeros */
     put_end(o);
+    put(o, 8, 1); /* a command, SWITCHOVER_START: since QEMU 10.0 */
+    put(o, 11, 2);
+    put(o, 0, 2);
     put_section(o, 3);
     put_page(o, 6, "/objects/m", 'X');
     put_end(o);
