@@ -29,7 +29,7 @@ image_pack() {
 corpus_guest() {
   local dir=$1 image=$2 kernel root p path i
   if [[ -s $dir/base.cpio && -s $image ]]; then
-    [[ -n $(find "$SOURCE"/corpus/{errands*,tools.sh} "$SOURCE"/tests/guest/{*.c,*.h,init} -newer "$image") ]] || return 0
+    [[ -n $(find "$SOURCE"/corpus/{errands*,tools.sh} "$SOURCE"/tests/guest/{*.c,*.h,init,kernel} -newer "$image") ]] || return 0
   fi
   mkdir -p "$dir"
   guest_build "$dir/new" || return 1
