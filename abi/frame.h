@@ -166,13 +166,25 @@ static inline int chv_wire_sensor_fits(const char name[CHV_WIRE_NAME_BYTES])
     return n > 0;
 }
 
+/* How many bytes of a device's name are the prefix; 0: it has another one, or nothing behind it. */
+static inline size_t chv_wire_prefix(const struct chv_device *d, const char *prefix)
+{
+    size_t n = 0;
+    while (prefix[n] && d->name[n] == prefix[n]) n++;
+    return prefix[n] || !d->name[n] ? 0 : n;
+}
+
+/* A process's pages, or what they were (docs/format.md). Such a device's place may become another one's. */
+static inline int chv_wire_device_process(const struct chv_device *d)
+{
+    return chv_wire_prefix(d, "proc:") || chv_wire_prefix(d, "map:");
+}
+
 /* And a device? Both ends ask: what the collector would refuse, the sensor does not announce. */
 static inline int chv_wire_device_fits(const struct chv_device *d)
 {
-    static const char disk[] = "disk:", ram[] = "ram";
-    size_t n = 0, p = 0, q = 0;
-    while (p < 5 && d->name[p] == disk[p]) p++;
-    while (q < 4 && d->name[q] == ram[q]) q++;
+    size_t n = 0;
+    int ram = d->name[0] == 'r' && d->name[1] == 'a' && d->name[2] == 'm' && !d->name[3];
     while (n < CHV_WIRE_NAME_BYTES &&
            ((d->name[n] >= '0' && d->name[n] <= ':') || (d->name[n] >= 'A' && d->name[n] <= 'Z') ||
             (d->name[n] >= 'a' && d->name[n] <= 'z') || d->name[n] == '.' || d->name[n] == '_' || d->name[n] == '-'))
@@ -181,7 +193,7 @@ static inline int chv_wire_device_fits(const struct chv_device *d)
         if (d->name[i]) return 0;
     for (size_t i = 0; i < CHV_WIRE_SERIAL_BYTES; i++)
         if (d->serial[i] && (d->serial[i] < ' ' || d->serial[i] > 126)) return 0;
-    return ((p == 5 && n > 5) || q == 4) && n < CHV_WIRE_NAME_BYTES && d->bytes >= CHV_SECTOR_BYTES &&
+    return (chv_wire_prefix(d, "disk:") || ram || chv_wire_device_process(d)) && n < CHV_WIRE_NAME_BYTES && d->bytes >= CHV_SECTOR_BYTES &&
            d->bytes / CHV_SECTOR_BYTES <= CHV_LBA_MAX && d->rest <= CHV_REST_ZERO;
 }
 

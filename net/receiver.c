@@ -51,13 +51,18 @@ static void remember(struct receiver *r, uint64_t counter)
 
 /* --- frames of a session ------------------------------------------------------------------------ */
 
-/* A list may grow and devices may change their size: their order stays. */
+/* A list may grow and devices may change their size: their order stays. Behind the last record that has come, a process's place may
+ * be another one's. */
 static bool devices_fit(const struct receiver *r, const struct chv_device *devices, size_t count)
 {
+    bool whole = r->stream.have == 0;
+    for (size_t i = 0; i < r->window; i++) whole = whole && !r->here[i];
     if (count == 0 || count > CHV_WIRE_DEVICES || count < r->device_count) return false;
     for (size_t i = 0; i < count; i++) {
         if (!chv_wire_device_fits(&devices[i])) return false;
-        if (i < r->device_count && strcmp(devices[i].name, r->devices[i].name) != 0) return false;
+        if (i < r->device_count && strcmp(devices[i].name, r->devices[i].name) != 0 &&
+            !(whole && chv_wire_device_process(&devices[i]) && chv_wire_device_process(&r->devices[i])))
+            return false;
         for (size_t j = 0; j < i; j++)
             if (strcmp(devices[i].name, devices[j].name) == 0) return false;
     }

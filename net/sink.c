@@ -133,10 +133,15 @@ int sink_devices(struct sink *s, const struct chv_hello *hello, const struct chv
     }
     s->counters.streams += *fresh || s->counters.streams == 0;
     if (r == 0) r = chv_store_refresh(s->store, err);
+    bool renamed[CHV_WIRE_DEVICES] = {false}, news = *fresh || s->announced != count; /* another process's place */
+    for (uint32_t i = 0; i < count && i < s->device_count; i++) {
+        renamed[i] = strcmp(devices[i].name, s->devices[i].name) != 0;
+        news |= renamed[i];
+    }
     memcpy(s->devices, devices, count * sizeof *devices);
     s->device_count = (uint32_t)count;
-    for (uint32_t i = 0; r == 0 && i < count; i++) r = announce(s, i, i >= s->announced, err);
-    if (r == 0 && (*fresh || s->announced != count)) {
+    for (uint32_t i = 0; r == 0 && i < count; i++) r = announce(s, i, i >= s->announced || renamed[i], err);
+    if (r == 0 && news) {
         s->announced = (uint32_t)count;
         r = mark_write(s, err);
         if (r == 0) r = mark_devices(s, err);

@@ -147,10 +147,51 @@ static void lost_store(uint64_t seed)
     network_fini(&net);
 }
 
+/* A record's content begins with the name of its space. */
+static void check_name(struct network *net, const struct chv_wire_record *r, const void *content)
+{
+    if (!net->receiver.device_count) return; /* handed on before the session's list: it was checked already */
+    CHECK(r->bytes == 4096 && memcmp(net->receiver.devices[r->device].name, content, CHV_WIRE_NAME_BYTES) == 0);
+}
+
+/* More processes than there are places: each waits until nothing is under way, and no record comes under another's name. */
+static void processes(uint64_t seed)
+{
+    static struct network net;
+    unsigned waits = 0;
+    network_init(&net, seed, 1 << 20, 0, false);
+    net.check = check_name;
+    net.loss = net.doubled = 50, net.reordered = 100;
+    announce(&net);
+    for (unsigned p = 1; p <= 60; p++) {
+        struct chv_device d = {.bytes = UINT64_C(1) << 47};
+        uint8_t content[4096] = {0};
+        int number;
+        snprintf(d.name, sizeof d.name, p % 2 ? "proc:%u" : "map:%u", p);
+        memcpy(content, d.name, sizeof d.name);
+        while ((number = sender_device(&net.sender, &d)) < 0) {
+            network_tick(&net);
+            waits++;
+        }
+        CHECK(number >= 1);
+        for (uint32_t i = 0; i < 5; i++) {
+            struct chv_wire_record r = {.time_ns = 1, .lba_lo = i * 8, .op = CHV_OP_FOUND, .sectors = 8, .device = (uint16_t)number};
+            CHECK(sender_record(&net.sender, &r, content, net.now_ns) == SENDER_OK);
+        }
+        if (p % 10 == 0) network_restart_collector(&net);
+    }
+    settle(&net);
+    struct chv_device disk = {.name = "disk:late", .bytes = 4096};
+    CHECK(sender_device(&net.sender, &disk) == -1); /* a disk takes nobody's place */
+    CHECK(waits > 0 && net.got == 300 && net.receiver.counters.malformed == 0 && net.receiver.counters.bad_records == 0);
+    network_fini(&net);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = unit_seed(argc, argv);
     lost_store(seed);
+    processes(seed);
     run(seed, 0, 0, 0, 0, false, 0);
     for (unsigned i = 0; i < 6; i++) {
         run(seed + i, 10, 10, 50, 0, false, 0);

@@ -207,11 +207,16 @@ static void take(const struct unit *u, const struct visor_block *b)
     } while (left);
 }
 
+int wire_space(const char name[CHV_WIRE_NAME_BYTES], uint64_t bytes)
+{
+    struct chv_device device = {.bytes = bytes, .rest = memcmp(name, "ram", 4) ? CHV_REST_UNKNOWN : CHV_REST_ZERO};
+    memcpy(device.name, name, sizeof device.name);
+    return wire.on ? sender_device(&wire.sender, &device) : -1;
+}
+
 static void announce(const struct visor_block *b)
 {
-    struct chv_device device = {.bytes = b->sectors ? b->sectors * CHV_SECTOR_BYTES : b->lba * CHV_SECTOR_BYTES};
-    memcpy(device.name, b->data, CHV_WIRE_NAME_BYTES);
-    int number = sender_device(&wire.sender, &device);
+    int number = wire_space((const char *)b->data, (b->sectors ? b->sectors : b->lba) * CHV_SECTOR_BYTES);
     struct unit *u = wire.units;
     while (u < wire.units + wire.unit_count && (u->device != b->device || u->unit != b->unit)) u++;
     if (number < 0 || u == wire.units + CHV_WIRE_DEVICES) {

@@ -2,6 +2,7 @@
 #ifndef VISOR_CORE_WIRE_H
 #define VISOR_CORE_WIRE_H
 
+#include "abi/frame.h"
 #include "visor/core/config.h"
 #include "visor/storage/port.h"
 
@@ -11,6 +12,10 @@ bool wire_init(const struct config *config);
 
 /* Takes a block in, and waits while the ring is full, unless `when_full gap` is configured. */
 void wire_take(const struct visor_block *block);
+
+/* A space of the stream: a disk's, or memory ("ram" by guest-physical address, of which the rest is zeros; "proc:…", "map:…"). The name is
+ * padded with zeros. Its number among the devices of the stream; -1: no wire, no room now, or no such name. */
+int wire_space(const char name[CHV_WIRE_NAME_BYTES], uint64_t bytes);
 
 /* Sends and receives what there is. True: not all that was taken in is durable at the collector. */
 bool wire_poll(void);

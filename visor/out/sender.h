@@ -64,6 +64,7 @@ struct sender {
     struct chv_device devices[CHV_WIRE_DEVICES];
     struct sender_gap gaps[CHV_WIRE_DEVICES];
     uint32_t device_count, generation, acknowledged; /* generations of the list */
+    uint32_t replaced; /* where the next place of a process's space is looked for */
 
     enum { SENDER_GREETING, SENDER_STARTING, SENDER_RUNNING } state;
     uint8_t stream[CHV_WIRE_STREAM_BYTES], nonce[CHV_WIRE_NONCE_BYTES];
@@ -84,7 +85,8 @@ size_t sender_memory(const struct sender_config *config, size_t ring_bytes);
 /* `memory` (aligned to 8) is the sender's until the end. -1: not enough, or a configuration that makes no sense. */
 int sender_init(struct sender *s, const struct sender_config *config, void *memory, size_t bytes);
 
-/* Announce a device, or that one with its name has changed. Its index, or -1: no room, or no good. */
+/* Announce a device, or that one with its name has changed. Its index, or -1: no room, or no good. When the list is full a process's space
+ * takes the place of another's, once all records are durable. */
 int sender_device(struct sender *s, const struct chv_device *device);
 
 enum { SENDER_OK = 0, SENDER_BUSY = 1, SENDER_GAP = 2, SENDER_INVALID = -1 };
