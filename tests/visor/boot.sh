@@ -37,6 +37,14 @@ console '^@@ shown 29c08086 29c0 80$'
 console '^@@ mapped ffffffff ffffffff$'
 [[ $(grep -ac "^@@ sum . $(sha256sum "$(command -v busybox)" | cut -c1-64)$" machine/console) == 2 ]] || fail "the processors do not compute"
 
+# A card that is no network card: nobody would hear what was recorded, so the machine boots without us, and all of it is the guest's.
+echo 'echo "@@ flags $(grep -c -w svm /proc/cpuinfo)"; echo "@@ shown $(pcipoke 0 0)"' >task
+MACHINE_CONFIG=$'nic 00:00.0\nkey '$(printf '%064d' 7)$'\naddress 10.0.2.15\ncollector 10.0.2.2' machine_run machine task
+console 'visor: network card 00:00.0: nic: there is no driver for it, or it does not come up$'
+console 'visor: not watched'
+console '^@@ flags 1$'
+console '^@@ shown 29c08086 29c0 80$'
+
 echo 'echo "@@ flags $(grep -c -w svm /proc/cpuinfo)"' >task
 MACHINE_CPU=EPYC,-svm machine_run machine task
 console 'visor: the processor has no SVM'

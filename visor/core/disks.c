@@ -166,13 +166,15 @@ static void name_unknown(void)
             print("storage controller %02x:%02x.%u is not one that is watched", bdf >> 8, bdf >> 3 & 31, bdf & 7);
 }
 
-void disks_init(const struct config *config)
+const char *disks_init(const struct config *config)
 {
     pci_bdf bdf;
-    evidence_init(config);
+    const char *why = evidence_init(config);
+    if (why) return why;
     trim_reads_zeros = config_number(config, "trim_reads_zeros", 0) != 0;
     for (unsigned kind = 0; kind < 2; kind++)
         for (unsigned i = 0; disk_count < DISKS_MAX && pci_find(kind ? PCI_CLASS_AHCI : PCI_CLASS_NVME, i, &bdf); i++)
             if (!pci_is_hidden(bdf)) add(bdf, !kind);
     name_unknown();
+    return NULL;
 }

@@ -5,7 +5,8 @@
 
 #include "visor/core/config.h"
 
-/* At boot: finds the controllers, and watches their registers wherever the guest moves them. */
-void disks_init(const struct config *config);
+/* At boot: finds the controllers, and watches their registers wherever the guest moves them. NULL, or why evidence could
+ * not go where the configuration says (evidence.h). */
+const char *disks_init(const struct config *config);
 
 #endif

@@ -9,11 +9,11 @@ enum { FINISH_SECONDS = 30 };
 static bool print_events;
 static unsigned finish_seconds;
 
-void evidence_init(const struct config *config)
+const char *evidence_init(const struct config *config)
 {
     print_events = config_number(config, "print_events", 0) == 1;
     finish_seconds = (unsigned)config_number(config, "finish_seconds", FINISH_SECONDS);
-    wire_init(config);
+    return wire_init(config);
 }
 
 /* FNV-1a, 64 bits: tells accidents apart, nothing more */

@@ -5,7 +5,8 @@
 #include "visor/core/config.h"
 #include "visor/storage/port.h"
 
-void evidence_init(const struct config *config);
+/* NULL, or why what was seen could not go where the configuration says. */
+const char *evidence_init(const struct config *config);
 
 /* Takes the block in before it returns; its data are the caller's. The machine's lock is held. */
 void evidence_take(const struct visor_block *block);

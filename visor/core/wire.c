@@ -5,30 +5,19 @@
 #include "visor/core/mmio.h"
 #include "visor/core/pci.h"
 #include "visor/core/print.h"
+#include "visor/core/records.h"
 #include "visor/net/udp.h"
 #include "visor/out/sender.h"
 
-enum { BARS = 6, RING_MIB_DEFAULT = 16, DEVICE_UNKNOWN = -1 };
-#define SECTORS_MOST UINT64_C(0xfffffff8) /* of one record: whole blocks */
-
-/* Which unit of which controller is which device of the stream. */
-struct unit {
-    uint16_t device;
-    uint32_t unit;
-    uint64_t sectors;
-    int number;
-};
+enum { BARS = 6, RING_MIB_DEFAULT = 16, COMMAND = 4, COMMAND_MASTER = 1 << 2 };
 
 static struct {
-    bool on, waits;
+    bool on;
     pci_bdf bdf;
     uint64_t bars[BARS];
     struct nic nic;
     struct udp udp;
     struct sender sender;
-    struct unit units[CHV_WIRE_DEVICES];
-    unsigned unit_count;
-    uint64_t lost; /* events of a unit that has no device, and that were not reads */
 } wire;
 
 /* --- the card */
@@ -104,6 +93,28 @@ static bool read_address(const struct config *config, const char *name, uint8_t 
     return config_get(config, name, 0, text, sizeof text) && udp_parse_address(text, address);
 }
 
+/* The card is the guest's again, and not busy with memory that will be. */
+static void stop(void)
+{
+    pci_write(wire.bdf, COMMAND, pci_read(wire.bdf, COMMAND) & 0xffff & ~(uint32_t)COMMAND_MASTER);
+}
+
+static const char *begin(const struct udp_config *u, struct sender_config *s, uint64_t ring_bytes)
+{
+    for (unsigned bar = 0; bar < BARS; bar++) {
+        uint64_t bytes;
+        wire.bars[bar] = pci_bar(wire.bdf, bar, &bytes);
+    }
+    if (!nic_init(&wire.nic, &bus, memory_alloc(NIC_MEMORY_BYTES, PAGE_BYTES)))
+        return "nic: there is no driver for it, or it does not come up";
+    if (!udp_init(&wire.udp, &wire.nic, u)) return "address, mask, gateway and collector make no sense";
+    size_t ring = sender_memory(s, ring_bytes);
+    if (ring > memory_left() / 4 * 3) return "memory_mib is too little for ring_mib";
+    if (sender_init(&wire.sender, s, memory_alloc(ring, 64), ring)) return "sensor is not a name";
+    records_init(&wire.sender, wire_poll);
+    return NULL;
+}
+
 static const char *start(const struct config *config)
 {
     struct sender_config s = {.transmit = udp_transmit, .arg = &wire.udp};
@@ -115,31 +126,26 @@ static const char *start(const struct config *config)
     memcpy(s.sensor, text, strlen(text));
     s.gap_when_full = config_get(config, "when_full", 0, text, sizeof text) && !strcmp(text, "gap");
     if (!read_address(config, "address", u.address) || !read_address(config, "collector", u.peer))
-        return "address or collector is none";
+        return "address or collector is not an IPv4 address";
     read_address(config, "mask", u.mask);
     read_address(config, "gateway", u.gateway);
     u.peer_port = (uint16_t)config_number(config, "port", 7788);
-    if (!pci_hide(wire.bdf)) return "it cannot be hidden";
-    for (unsigned bar = 0; bar < BARS; bar++) {
-        uint64_t bytes;
-        wire.bars[bar] = pci_bar(wire.bdf, bar, &bytes);
-    }
-    if (!nic_init(&wire.nic, &bus, memory_alloc(NIC_MEMORY_BYTES, PAGE_BYTES)))
-        return "no driver for it, or it does not come up";
-    if (!udp_init(&wire.udp, &wire.nic, &u)) return "the addresses make no sense";
-    size_t ring = sender_memory(&s, config_number(config, "ring_mib", RING_MIB_DEFAULT) << 20);
-    if (ring > memory_left() / 4 * 3) return "memory_mib is too little for ring_mib";
-    return sender_init(&wire.sender, &s, memory_alloc(ring, 64), ring) ? "sensor is no name" : NULL;
+    if (pci_read(wire.bdf, 0) == UINT32_MAX) return "nic: there is no such PCI function";
+    if (!pci_hide(wire.bdf)) return "nic cannot be hidden";
+    const char *why = begin(&u, &s, config_number(config, "ring_mib", RING_MIB_DEFAULT) << 20);
+    if (why) stop();
+    return why;
 }
 
-bool wire_init(const struct config *config)
+const char *wire_init(const struct config *config)
 {
     char text[16];
-    if (!config_get(config, "nic", 0, text, sizeof text)) return false;
-    const char *why = pci_parse(text, &wire.bdf) ? start(config) : "not a PCI function";
+    bool asked = config_get(config, "nic", 0, text, sizeof text);
+    if (!asked) return config_get(config, "collector", 0, text, sizeof text) ? "there is a collector, and no nic" : NULL;
+    const char *why = pci_parse(text, &wire.bdf) ? start(config) : "nic is not a PCI function";
     wire.on = !why;
     print("network card %s: %s", text, why ? why : "the hypervisor's");
-    return wire.on;
+    return why;
 }
 
 /* --- out and in */
@@ -166,45 +172,7 @@ void wire_finish(unsigned seconds)
     const struct sender_stats *s = &wire.sender.stats;
     print("wire: %llu records, %llu durable, %llu frames, %llu again, %llu waits, %llu lost",
           (unsigned long long)s->records, (unsigned long long)s->durable, (unsigned long long)s->frames,
-          (unsigned long long)s->frames_again, (unsigned long long)s->busy, (unsigned long long)(s->gaps + wire.lost));
-}
-
-/* --- records */
-
-static void record(const struct unit *u, struct chv_wire_record r, const void *content)
-{
-    uint64_t now = clock_ns();
-    r.time_ns = now;
-    r.device = (uint16_t)u->number;
-    for (;;) {
-        int answer = sender_record(&wire.sender, &r, content, now);
-        if (answer == SENDER_INVALID) wire.lost++;
-        if (answer != SENDER_BUSY) break;
-        wire_poll(); /* the guest waits: this is what it waits for */
-        now = clock_ns();
-    }
-}
-
-/* One event on one device; ranges that a record cannot say are several. */
-static void take(const struct unit *u, const struct visor_block *b)
-{
-    struct chv_gap_detail detail = {.reason = b->reason};
-    uint64_t lba = b->lba, left = b->sectors;
-    if (b->op == CHV_OP_GAP && !left) lba = 0, left = u->sectors; /* all of the unit */
-    if (lba > u->sectors) lba = u->sectors;
-    if (left > u->sectors - lba) left = u->sectors - lba;
-    if (b->op != CHV_OP_FLUSH && !left) return;
-    do {
-        uint64_t n = left < SECTORS_MOST ? left : SECTORS_MOST;
-        struct chv_wire_record r = {.lba_lo = (uint32_t)lba,
-                                    .lba_hi = (uint16_t)(lba >> 32),
-                                    .op = b->op,
-                                    .flags = b->flags,
-                                    .sectors = b->op == CHV_OP_FLUSH ? 0 : (uint32_t)n};
-        record(u, r, b->op == CHV_OP_GAP ? (const void *)&detail : b->data);
-        lba += n;
-        left -= n;
-    } while (left);
+          (unsigned long long)s->frames_again, (unsigned long long)s->busy, (unsigned long long)(s->gaps + records_lost()));
 }
 
 int wire_space(const char name[CHV_WIRE_NAME_BYTES], uint64_t bytes)
@@ -214,32 +182,7 @@ int wire_space(const char name[CHV_WIRE_NAME_BYTES], uint64_t bytes)
     return wire.on ? sender_device(&wire.sender, &device) : -1;
 }
 
-static void announce(const struct visor_block *b)
-{
-    int number = wire_space((const char *)b->data, (b->sectors ? b->sectors : b->lba) * CHV_SECTOR_BYTES);
-    struct unit *u = wire.units;
-    while (u < wire.units + wire.unit_count && (u->device != b->device || u->unit != b->unit)) u++;
-    if (number < 0 || u == wire.units + CHV_WIRE_DEVICES) {
-        print("wire: a disk is not announced: too many, or its name is not one");
-        return;
-    }
-    if (u == wire.units + wire.unit_count) wire.unit_count++;
-    *u = (struct unit){b->device, b->unit, b->lba, number};
-}
-
 void wire_take(const struct visor_block *b)
 {
-    bool known = false;
-    if (!wire.on) return;
-    if (b->op == CHV_OP_SPACE) {
-        announce(b);
-        return;
-    }
-    for (unsigned i = 0; i < wire.unit_count; i++) {
-        const struct unit *u = &wire.units[i];
-        if (u->device != b->device || (u->unit != b->unit && b->unit != VISOR_UNIT_ALL)) continue;
-        take(u, b);
-        known = true;
-    }
-    if (!known && b->op != CHV_OP_READ && b->op != CHV_OP_FLUSH) wire.lost++;
+    if (wire.on) records_take(b);
 }

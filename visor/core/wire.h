@@ -6,9 +6,10 @@
 #include "visor/core/config.h"
 #include "visor/storage/port.h"
 
-/* At boot: takes the card that the configuration names (`nic`) from the guest. False: there is no wire; a line says
- * why. */
-bool wire_init(const struct config *config);
+/* At boot: takes the card that the configuration names (`nic`) from the guest. NULL: done, or there is no `nic`, and events
+ * go nowhere. Otherwise why not, and the card does nothing any more: a machine that is to be recorded and cannot be is not
+ * launched. */
+const char *wire_init(const struct config *config);
 
 /* Takes a block in, and waits while the ring is full, unless `when_full gap` is configured. */
 void wire_take(const struct visor_block *block);

@@ -54,14 +54,17 @@ int sender_init(struct sender *s, const struct sender_config *config, void *memo
 
 int sender_device(struct sender *s, const struct chv_device *device)
 {
-    uint32_t i = 0;
+    uint32_t i = 0, most = CHV_WIRE_DEVICES - !chv_wire_prefix(device, SENDER_OTHERS);
     if (!chv_wire_device_fits(device)) return -1;
     while (i < s->device_count && __builtin_memcmp(s->devices[i].name, device->name, sizeof device->name) != 0) i++;
+    bool room = i < s->device_count || i < most;
     /* a process's place, if the list is full and nothing that is on its way means that one */
-    if (i == CHV_WIRE_DEVICES && chv_wire_device_process(device) && sender_settled(s))
-        for (uint32_t k = 0; i == CHV_WIRE_DEVICES && k < CHV_WIRE_DEVICES; k++)
-            if (chv_wire_device_process(&s->devices[s->replaced++ % CHV_WIRE_DEVICES])) i = (s->replaced - 1) % CHV_WIRE_DEVICES;
-    if (i == CHV_WIRE_DEVICES) return -1;
+    if (!room && chv_wire_device_process(device) && sender_settled(s))
+        for (uint32_t k = 0; !room && k < s->device_count; k++) {
+            i = s->replaced++ % s->device_count;
+            room = chv_wire_device_process(&s->devices[i]);
+        }
+    if (!room) return -1;
     if (i < s->device_count && __builtin_memcmp(&s->devices[i], device, sizeof *device) == 0) return (int)i;
     s->devices[i] = *device;
     if (i == s->device_count) s->device_count++;

@@ -86,7 +86,9 @@ size_t sender_memory(const struct sender_config *config, size_t ring_bytes);
 int sender_init(struct sender *s, const struct sender_config *config, void *memory, size_t bytes);
 
 /* Announce a device, or that one with its name has changed. Its index, or -1: no room, or no good. When the list is full a process's space
- * takes the place of another's, once all records are durable. */
+ * takes the place of another's, once all records are durable. The last place is kept for a name that begins with SENDER_OTHERS: what is
+ * in no other can be said to be lost. */
+#define SENDER_OTHERS "disk::"
 int sender_device(struct sender *s, const struct chv_device *device);
 
 enum { SENDER_OK = 0, SENDER_BUSY = 1, SENDER_GAP = 2, SENDER_INVALID = -1 };

@@ -32,7 +32,7 @@ const char *visor_init(const struct boot_info *info)
     clock_init(info->tsc_hz, info->tsc_start, info->utc_ns);
     pci_init(info->acpi_rsdp, &config);
     power_init(info->acpi_rsdp);
-    disks_init(&config);
+    if ((why = disks_init(&config))) return why;
     print("%u processors, %u address bits, memory at %llx + %llu KiB, %llu KiB of it free", info->processors, bits,
           (unsigned long long)info->own_base, (unsigned long long)info->own_bytes >> 10,
           (unsigned long long)memory_left() >> 10);
