@@ -28,7 +28,8 @@ static bool makes_sense(const struct stream *s, const struct chv_wire_record *r)
     if (r->op == CHV_OP_GAP ? r->bytes != sizeof(struct chv_gap_detail)
                             : r->bytes != 0 || (r->op != CHV_OP_ZERO && r->op != CHV_OP_TRIM))
         return false;
-    return lba % BLOCK_SECTORS == 0 && (r->sectors % BLOCK_SECTORS == 0 || lba + r->sectors == size);
+    /* A gap may end at what was the device's end before it grew: it makes all of that block unknown. */
+    return lba % BLOCK_SECTORS == 0 && (r->op == CHV_OP_GAP || r->sectors % BLOCK_SECTORS == 0 || lba + r->sectors == size);
 }
 
 /* What the record's content has to say beyond its header. */
