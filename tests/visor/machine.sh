@@ -1,7 +1,7 @@
 # An emulated machine with UEFI, AMD SVM and nested paging, whose firmware starts chronovisor.efi and that Debian's kernel: source this file.
 #
-#   machine_build DIR [--ahci] [PROGRAM...]  the EFI system partition and what the guest's initramfs holds (PROGRAM: C files, static);
-#                                            --ahci: a kernel that has a driver for SATA
+#   machine_build DIR [--ahci|--files] [PROGRAM...]  the EFI system partition and what the guest's initramfs holds (PROGRAM: C files, static);
+#                                            --ahci: a kernel that has a driver for SATA; --files: and for NVMe, virtio disks, ext4
 #   machine_run DIR TASK QEMU-ARGUMENT...    boot it with the shell script TASK, until it powers off; console in DIR/console
 #
 # MACHINE_CPU, MACHINE_SMP, MACHINE_CONFIG (more lines of chronovisor.cfg), MACHINE_PLAIN=1 (the kernel without us). Needs no KVM.
@@ -11,14 +11,21 @@ MACHINE_SECONDS=${MACHINE_SECONDS:-150} # how long to wait for one that is stuck
 OVMF=${OVMF:-/usr/share/OVMF}
 
 machine_build() {
-  local dir=$1 kernel root=$1/root source which=()
+  local dir=$1 kernel root=$1/root source which=() orders=()
   shift
-  if [[ ${1:-} == --ahci ]]; then which=(--ahci); shift; fi
+  case ${1:-} in
+    --ahci) which=(--ahci) orders=(order); shift ;;
+    --files) which=(--ahci) orders=(order files.order); shift ;;
+  esac
   kernel=$("$SOURCE/tests/visor/kernel" "${which[@]}") || return 1
   rm -rf "$dir"
   mkdir -p "$dir"/esp/EFI/{BOOT,chronovisor} "$root"/{bin,proc,sys,dev,tmp}
   cp "$kernel/vmlinuz" "$dir/esp/vmlinuz"
-  [[ ! -d $kernel/modules ]] || cp -r "$kernel/modules" "$root/"
+  if ((${#orders[@]})); then
+    mkdir "$root/modules"
+    (cd "$kernel/modules" && cat "${orders[@]}") >"$root/modules/order"
+    xargs -I{} cp "$kernel/modules/{}" "$root/modules/" <"$root/modules/order"
+  fi
   cp "$(command -v busybox)" "$root/bin/busybox"
   ln -s busybox "$root/bin/sh"
   for source in "$@"; do
