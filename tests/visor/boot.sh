@@ -1,5 +1,5 @@
 # The whole way: firmware, chronovisor.efi, Debian's kernel as its guest on two processors; a guest with root finds nothing of the
-# hypervisor; a machine without SVM boots as it is.
+# hypervisor; a machine without SVM, or with a storage controller that is not known, boots as it is.
 source "$CHV_SOURCE/tests/functions.sh"
 source "$SOURCE/tests/visor/machine.sh"
 requires qemu-system-x86_64 busybox cpio clang lld-link
@@ -50,3 +50,8 @@ MACHINE_CPU=EPYC,-svm machine_run machine task
 console 'visor: the processor has no SVM'
 console 'visor: not watched'
 console '^@@ shell '
+
+# a disk of which nothing would be seen: the partition's own, on virtio-blk
+MACHINE_UNKNOWN=refuse machine_run machine task
+console '^visor: not watched: storage controller 00:0[0-9].0 (class 010000) is not one that is watched$'
+console '^@@ flags 1$'

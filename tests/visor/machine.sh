@@ -3,8 +3,10 @@
 #   machine_build DIR [--ahci|--files] [PROGRAM...]  the EFI system partition and what the guest's initramfs holds (PROGRAM: C files, static);
 #                                            --ahci: a kernel that has a driver for SATA; --files: and for NVMe, virtio disks, ext4
 #   machine_run DIR TASK QEMU-ARGUMENT...    boot it with the shell script TASK, until it powers off; console in DIR/console
+#   machine_qemu DIR QEMU-ARGUMENT...        the machine alone, with whatever is in DIR/esp (nothing: without that partition)
 #
-# MACHINE_CPU, MACHINE_SMP, MACHINE_CONFIG (more lines of chronovisor.cfg), MACHINE_PLAIN=1 (the kernel without us). Needs no KVM.
+# MACHINE_CPU, MACHINE_SMP, MACHINE_CONFIG (more lines of chronovisor.cfg), MACHINE_UNKNOWN (refuse: the partition's own controller
+# is one that is not watched), MACHINE_PLAIN=1 (the kernel without us), MACHINE_MEMORY. Needs no KVM.
 # SOURCE is the project's root, BUILD its build.
 
 MACHINE_SECONDS=${MACHINE_SECONDS:-150} # how long to wait for one that is stuck
@@ -53,7 +55,7 @@ machine_run() {
   shift 2
   cp "$task" "$dir/root/task"
   (cd "$dir/root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$dir/esp/initrd"
-  printf '# made by a test\nloader \\vmlinuz\noptions %s\n%s\n' "$options" "${MACHINE_CONFIG:-}" >"$dir/esp/EFI/chronovisor/chronovisor.cfg"
+  printf '# made by a test\nloader \\vmlinuz\noptions %s\nunknown_storage %s\n%s\n' "$options" "${MACHINE_UNKNOWN:-ignore}" "${MACHINE_CONFIG:-}" >"$dir/esp/EFI/chronovisor/chronovisor.cfg"
   if [[ ${MACHINE_PLAIN:-} ]]; then
     printf 'vmlinuz %s\n' "$options" >"$dir/esp/startup.nsh"
     rm -f "$dir/esp/EFI/BOOT/BOOTX64.EFI"
@@ -61,14 +63,20 @@ machine_run() {
     rm -f "$dir/esp/startup.nsh"
     cp "$BUILD/visor/chronovisor.efi" "$dir/esp/EFI/BOOT/BOOTX64.EFI"
   fi
+  machine_qemu "$dir" "$@" || return 1
+  grep -qa '^@@ end$' "$dir/console" || { machine_died "$dir"; return 1; }
+}
+
+machine_qemu() {
+  local dir=$1 esp=()
+  shift
   cp "$OVMF/OVMF_VARS_4M.fd" "$dir/vars.fd"
   # virtio-blk's option ROM and network cards would make the firmware look for a network for a minute
+  [[ ! -d $dir/esp ]] || esp=(-drive "file=fat:$dir/esp,format=raw,if=none,id=esp,readonly=on" -device virtio-blk-pci,drive=esp,bootindex=1,romfile=)
   timeout "$MACHINE_SECONDS" qemu-system-x86_64 -M q35 -accel tcg -cpu "${MACHINE_CPU:-EPYC,+svm,+npt}" -smp "${MACHINE_SMP:-1}" \
-    -m 512M -nodefaults -display none -no-reboot -nic none -serial stdio \
+    -m "${MACHINE_MEMORY:-512M}" -nodefaults -display none -no-reboot -nic none -serial stdio \
     -drive "if=pflash,format=raw,readonly=on,file=$OVMF/OVMF_CODE_4M.fd" -drive "if=pflash,format=raw,file=$dir/vars.fd" \
-    -drive "file=fat:$dir/esp,format=raw,if=none,id=esp,readonly=on" -device virtio-blk-pci,drive=esp,bootindex=1,romfile= "$@" \
-    </dev/null 2>"$dir/qemu.err" | tr -d '\r' >"$dir/console" || { machine_died "$dir"; return 1; }
-  grep -qa '^@@ end$' "$dir/console" || { machine_died "$dir"; return 1; }
+    "${esp[@]}" "$@" </dev/null 2>"$dir/qemu.err" | tr -d '\r' >"$dir/console" || { machine_died "$dir"; return 1; }
 }
 
 machine_died() {

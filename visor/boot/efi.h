@@ -1,4 +1,5 @@
-/* The few parts of UEFI that are used, in the order of the UEFI specification 2.9 (4.2, 4.3, 7, 9.1, 10, 13.4, 13.5)
+/* The few parts of UEFI that are used, in the order of the UEFI specification 2.9 (4.2, 4.3, 7, 9.1, 10, 13.4, 13.5,
+ * 14.4)
  * and of the PI specification, volume 2 (13.4: MP services). Functions are called in Microsoft's convention, which is
  * this target's own. */
 #ifndef VISOR_BOOT_EFI_H
@@ -48,6 +49,13 @@ struct efi_guid {
         0x3fdda605, 0xa76e, 0x4f46,                                                                                    \
         {                                                                                                              \
             0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08                                                             \
+        }                                                                                                              \
+    }
+#define EFI_PCI_IO_GUID                                                                                                \
+    {                                                                                                                  \
+        0x4cf5b200, 0x68b8, 0x4ca5,                                                                                    \
+        {                                                                                                              \
+            0x9e, 0xec, 0xb2, 0x3e, 0x3f, 0x50, 0x02, 0x9a                                                             \
         }                                                                                                              \
     }
 #define EFI_ACPI_20_GUID                                                                                               \
@@ -100,6 +108,11 @@ struct efi_text_output {
     efi_status (*output_string)(struct efi_text_output *, const uint16_t *text);
 };
 
+struct efi_open_information {
+    efi_handle agent, controller;
+    uint32_t attributes, opened;
+};
+
 struct efi_boot_services {
     struct efi_table_header header;
     efi_unused *raise_tpl, *restore_tpl;
@@ -112,7 +125,10 @@ struct efi_boot_services {
     efi_unused *install_protocol_interface, *reinstall_protocol_interface, *uninstall_protocol_interface;
     efi_status (*handle_protocol)(efi_handle, const struct efi_guid *, void **out);
     void *reserved;
-    efi_unused *register_protocol_notify, *locate_handle, *locate_device_path, *install_configuration_table;
+    efi_unused *register_protocol_notify, *locate_handle;
+    /* path: afterwards what was not matched */
+    efi_status (*locate_device_path)(const struct efi_guid *, void **path, efi_handle *out);
+    efi_unused *install_configuration_table;
     efi_status (*load_image)(uint8_t boot_policy, efi_handle parent, void *device_path, void *source, uint64_t bytes,
                              efi_handle *out);
     efi_status (*start_image)(efi_handle, uint64_t *exit_bytes, uint16_t **exit_text);
@@ -121,8 +137,14 @@ struct efi_boot_services {
     efi_unused *exit_boot_services, *get_next_monotonic_count;
     efi_status (*stall)(uint64_t microseconds);
     efi_status (*set_watchdog_timer)(uint64_t seconds, uint64_t code, uint64_t bytes, uint16_t *data);
-    efi_unused *connect_controller, *disconnect_controller, *open_protocol, *close_protocol, *open_protocol_information;
-    efi_unused *protocols_per_handle, *locate_handle_buffer;
+    efi_status (*connect_controller)(efi_handle, efi_handle *drivers, void *path, uint8_t recursive);
+    efi_status (*disconnect_controller)(efi_handle, efi_handle driver, efi_handle child);
+    efi_unused *open_protocol, *close_protocol;
+    efi_status (*open_protocol_information)(efi_handle, const struct efi_guid *, struct efi_open_information **out,
+                                            uint64_t *count);
+    efi_unused *protocols_per_handle;
+    efi_status (*locate_handle_buffer)(uint32_t how, const struct efi_guid *, void *key, uint64_t *count,
+                                       efi_handle **out);
     efi_status (*locate_protocol)(const struct efi_guid *, void *registration, void **out);
 };
 
@@ -180,6 +202,11 @@ struct efi_file_system {
     efi_status (*open_volume)(struct efi_file_system *, struct efi_file **out);
 };
 
+struct efi_pci_io {
+    efi_unused *poll_memory, *poll_io, *memory_read, *memory_write, *io_read, *io_write;
+    efi_status (*config_read)(struct efi_pci_io *, uint32_t width, uint32_t offset, uint64_t count, void *out);
+};
+
 struct efi_mp_services {
     efi_status (*count)(struct efi_mp_services *, uint64_t *all, uint64_t *enabled);
     efi_unused *info;
@@ -189,6 +216,8 @@ struct efi_mp_services {
 
 _Static_assert(offsetof(struct efi_boot_services, handle_protocol) == 24 + 16 * 8, "UEFI 4.4");
 _Static_assert(offsetof(struct efi_boot_services, load_image) == 24 + 22 * 8, "UEFI 4.4");
+_Static_assert(offsetof(struct efi_boot_services, connect_controller) == 24 + 30 * 8, "UEFI 4.4");
+_Static_assert(offsetof(struct efi_boot_services, locate_handle_buffer) == 24 + 36 * 8, "UEFI 4.4");
 _Static_assert(offsetof(struct efi_boot_services, locate_protocol) == 24 + 37 * 8, "UEFI 4.4");
 
 #endif

@@ -66,7 +66,7 @@ efi_status file_chain(struct efi_boot_services *boot, efi_handle self, efi_handl
     if (!config_get(config, "loader", 0, text, PATH_CHARS)) return EFI_NOT_STARTED;
     widen(wide, text);
     efi_status status = EFI_LOAD_ERROR;
-    if (!path_of(boot, device, wide, path) || (status = boot->load_image(0, self, path, NULL, 0, &loader))) {
+    if (!device || !path_of(boot, device, wide, path) || (status = boot->load_image(0, self, path, NULL, 0, &loader))) {
         print("%s cannot be loaded (%llx); the firmware's boot order goes on", text, (unsigned long long)status);
         return EFI_NOT_STARTED;
     }

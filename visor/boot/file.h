@@ -9,7 +9,7 @@
 bool file_read(struct efi_boot_services *boot, efi_handle device, const uint16_t *path, void *out, size_t *bytes);
 
 /* Starts the configuration's `loader` with its `options`; without one, or when it cannot be started, returns what makes
- * the firmware go on with its boot order. */
+ * the firmware go on with its boot order. device: the partition, NULL if it is gone. */
 efi_status file_chain(struct efi_boot_services *boot, efi_handle self, efi_handle device, const struct config *config);
 
 #endif

@@ -1,6 +1,7 @@
 /* chronovisor.efi as the firmware starts it: reserves memory, copies this image there, has the copy virtualise every
  * processor, and goes on, as a guest, to the operating system's loader. */
 #include "visor/arch/x86/cpu.h"
+#include "visor/boot/drivers.h"
 #include "visor/boot/efi.h"
 #include "visor/boot/file.h"
 #include "visor/boot/image.h"
@@ -170,6 +171,7 @@ efi_status efi_main(efi_handle handle, struct efi_system_table *system);
 efi_status efi_main(efi_handle handle, struct efi_system_table *system)
 {
     struct stage s = {.system = system, .boot = system->boot};
+    struct drivers drivers;
     if (s.boot->handle_protocol(handle, &loaded_image_guid, (void **)&s.image)) return EFI_LOAD_ERROR;
     if (s.boot->allocate_pool(EFI_LOADER_DATA, sizeof *s.info, (void **)&s.info)) return EFI_LOAD_ERROR;
     memset(s.info, 0, sizeof *s.info);
@@ -179,8 +181,11 @@ efi_status efi_main(efi_handle handle, struct efi_system_table *system)
         say(&s, "no \\EFI\\chronovisor\\chronovisor.cfg; defaults are used");
     }
     struct config config = {s.info->config, s.info->config_bytes};
+    drivers_end(s.boot, s.image->device, &drivers);
     const char *why = virtualise(&s, &config);
+    efi_handle volume = drivers_start(s.boot, s.image->device, &drivers);
     say(&s, why ? why : "this machine is watched");
+    if (why) print("not watched: %s", why);
     if (why) say(&s, "not watched: the machine boots as if this program were not here");
-    return file_chain(s.boot, handle, s.image->device, &config);
+    return file_chain(s.boot, handle, volume, &config);
 }

@@ -133,6 +133,8 @@ static void add(pci_bdf bdf, bool is_nvme)
     uint64_t bytes, base = pci_bar(bdf, is_nvme ? 0 : 5, &bytes);
     struct disk *disk = memory_alloc(sizeof *disk, PAGE_BYTES);
     struct storage_port port = {disk, port_copy, port_store, port_owned, port_reg, port_emit};
+    uint32_t command = pci_read(bdf, 4) & 0xffff;
+    pci_write(bdf, 4, command | BAR_DECODED); /* a firmware's driver that ended may have switched its registers off */
     disk->is_nvme = is_nvme;
     disk->bdf = bdf;
     disk->bar = is_nvme ? 0 : 5;
@@ -147,6 +149,7 @@ static void add(pci_bdf bdf, bool is_nvme)
         ahci_init(&disk->ahci, &port, disk->number);
         disk->ahci.trust_trim = trim_reads_zeros;
     }
+    pci_write(bdf, 4, command);
     disk->base = 0;
     move(disk, base);
     no_ports(bdf);
@@ -156,25 +159,47 @@ static void add(pci_bdf bdf, bool is_nvme)
           bdf >> 3 & 31, bdf & 7, (unsigned long long)base);
 }
 
-/* Controllers that nobody here knows would be a hole in the record: they are named. */
-static void name_unknown(void)
+/* One line, valid until the next. */
+static const char *line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static const char *line(const char *format, ...)
 {
-    static const uint32_t classes[] = {0x010000, 0x010100, 0x01018a, 0x010180, 0x010400, 0x010700};
+    static char text[112];
+    va_list args;
+    va_start(args, format);
+    print_format(text, sizeof text, format, args);
+    va_end(args);
+    return text;
+}
+
+/* Controllers that nobody here knows would be a hole in the record. */
+static const char *unknown(const struct config *config)
+{
+    char text[16];
+    unsigned known = 0;
     pci_bdf bdf;
-    for (unsigned c = 0; c < ARRAY_LENGTH(classes); c++)
-        for (unsigned i = 0; pci_find(classes[c], i, &bdf); i++)
-            print("storage controller %02x:%02x.%u is not one that is watched", bdf >> 8, bdf >> 3 & 31, bdf & 7);
+    bool ignore = config_get(config, "unknown_storage", 0, text, sizeof text) && !strcmp(text, "ignore");
+    for (unsigned i = 0; pci_find(PCI_CLASS_STORAGE, PCI_CLASS_STORAGE_MASK, i, &bdf); i++) {
+        uint32_t class_code = pci_read(bdf, 8) >> 8;
+        bool has_mediator = class_code == PCI_CLASS_NVME || class_code == PCI_CLASS_AHCI;
+        if (pci_is_hidden(bdf) || (has_mediator && ++known <= DISKS_MAX)) continue;
+        const char *why =
+            line("storage controller %02x:%02x.%u (class %06x) is %s", bdf >> 8, bdf >> 3 & 31, bdf & 7, class_code,
+                 has_mediator ? "one more than can be watched" : "not one that is watched");
+        if (!ignore) return why;
+        print("%s", why);
+    }
+    return NULL;
 }
 
 const char *disks_init(const struct config *config)
 {
     pci_bdf bdf;
-    const char *why = evidence_init(config);
+    const char *why = unknown(config);
+    if (!why) why = evidence_init(config);
     if (why) return why;
     trim_reads_zeros = config_number(config, "trim_reads_zeros", 0) != 0;
     for (unsigned kind = 0; kind < 2; kind++)
-        for (unsigned i = 0; disk_count < DISKS_MAX && pci_find(kind ? PCI_CLASS_AHCI : PCI_CLASS_NVME, i, &bdf); i++)
-            if (!pci_is_hidden(bdf)) add(bdf, !kind);
-    name_unknown();
+        for (unsigned i = 0; pci_find(kind ? PCI_CLASS_AHCI : PCI_CLASS_NVME, UINT32_MAX, i, &bdf); i++)
+            if (!pci_is_hidden(bdf) && disk_count < DISKS_MAX) add(bdf, !kind);
     return NULL;
 }

@@ -5,8 +5,9 @@
 
 #include "visor/core/config.h"
 
-/* At boot: finds the controllers, and watches their registers wherever the guest moves them. NULL, or why evidence could
- * not go where the configuration says (evidence.h). */
+/* At boot: finds the controllers, and watches their registers wherever the guest moves them. NULL, or why the machine is to
+ * stay as it is: evidence could not go where the configuration says (evidence.h), or a storage controller is one that
+ * would not be watched. With `unknown_storage ignore` in the configuration such ones are only named on COM1. */
 const char *disks_init(const struct config *config);
 
 #endif

@@ -63,7 +63,7 @@ bool pci_parse(const char *text, pci_bdf *bdf)
     return device < 32 && digits[4] < 8;
 }
 
-bool pci_find(uint32_t class_code, unsigned index, pci_bdf *bdf)
+bool pci_find(uint32_t class_code, uint32_t mask, unsigned index, pci_bdf *bdf)
 {
     for (unsigned slot = 0; slot < BUSES * 32; slot++) {
         for (unsigned function = 0; function < 8; function++) {
@@ -72,7 +72,7 @@ bool pci_find(uint32_t class_code, unsigned index, pci_bdf *bdf)
                 if (!function) break;
                 continue;
             }
-            if (pci_read(at, 8) >> 8 == class_code && !index--) {
+            if ((pci_read(at, 8) >> 8 & mask) == class_code && !index--) {
                 *bdf = at;
                 return true;
             }

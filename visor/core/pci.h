@@ -11,7 +11,8 @@ typedef uint16_t pci_bdf;
 
 #define PCI_CLASS_NVME 0x010802
 #define PCI_CLASS_AHCI 0x010601
-#define PCI_CLASS_ETHERNET 0x020000
+#define PCI_CLASS_STORAGE 0x010000
+#define PCI_CLASS_STORAGE_MASK 0xff0000 /* whatever subclass and interface */
 
 /* At boot: watches the configuration ports, learns from ACPI where configuration space is mapped (rsdp 0: nowhere), and
  * hides the functions that the configuration names (`hide BUS:DEVICE.FUNCTION`, in hexadecimal as lspci has them). */
@@ -24,8 +25,9 @@ bool pci_parse(const char *text, pci_bdf *bdf);
 uint32_t pci_read(pci_bdf bdf, unsigned reg);
 void pci_write(pci_bdf bdf, unsigned reg, uint32_t value);
 
-/* The index-th function (from 0) whose class, subclass and interface are class_code; false if there is none. */
-bool pci_find(uint32_t class_code, unsigned index, pci_bdf *bdf);
+/* The index-th function (from 0) whose class, subclass and interface, as far as mask says, are class_code; false if there
+ * is none. */
+bool pci_find(uint32_t class_code, uint32_t mask, unsigned index, pci_bdf *bdf);
 
 /* The address of a memory BAR (0..5; a 64-bit one takes two), *bytes its size, which is found by writing it: at boot
  * only, while the device is not in use. 0 if it is not a memory BAR. */
