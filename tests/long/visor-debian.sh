@@ -55,6 +55,7 @@ run() { # run CONTROLLER ROAD PROCESSORS
     configuration "$port" 'unknown_storage ignore' >machine/esp/EFI/chronovisor/chronovisor.cfg
     cp "$BUILD/visor/chronovisor.efi" machine/esp/EFI/BOOT/BOOTX64.EFI
   fi
+  # shellcheck disable=SC2054 # commas that belong to one option
   [[ $1 == nvme ]] && disk=(-device nvme,drive=disk,serial=DEBIAN,addr=5,bootindex=2) ||
     disk=(-device ide-hd,drive=disk,bus=ide.1,serial=DEBIAN,bootindex=2)
   MACHINE_SMP=$3 machine_qemu machine -drive file=disk.img,format=raw,if=none,id=disk,discard=unmap "${disk[@]}" \

@@ -71,8 +71,10 @@ machine_qemu() {
   local dir=$1 esp=()
   shift
   cp "$OVMF/OVMF_VARS_4M.fd" "$dir/vars.fd"
+  # shellcheck disable=SC2054 # commas that belong to one option
   # virtio-blk's option ROM and network cards would make the firmware look for a network for a minute
-  [[ ! -d $dir/esp ]] || esp=(-drive "file=fat:$dir/esp,format=raw,if=none,id=esp,readonly=on" -device virtio-blk-pci,drive=esp,bootindex=1,romfile=)
+  [[ ! -d $dir/esp ]] ||
+    esp=(-drive "file=fat:$dir/esp,format=raw,if=none,id=esp,readonly=on" -device virtio-blk-pci,drive=esp,bootindex=1,romfile=)
   timeout "$MACHINE_SECONDS" qemu-system-x86_64 -M q35 -accel tcg -cpu "${MACHINE_CPU:-EPYC,+svm,+npt}" -smp "${MACHINE_SMP:-1}" \
     -m "${MACHINE_MEMORY:-512M}" -nodefaults -display none -no-reboot -nic none -serial stdio \
     -drive "if=pflash,format=raw,readonly=on,file=$OVMF/OVMF_CODE_4M.fd" -drive "if=pflash,format=raw,file=$dir/vars.fd" \
