@@ -20,6 +20,7 @@ static const struct cli_option options[] = {
     CLI_OPT_STORE,
     {"--space", "disk:NAME", "what the disk is called in the store (default: disk:vda)"},
     {"--vhost-user", "SOCK", "serve the disk over vhost-user-blk on this Unix socket, and not over NBD"},
+    {"--aio", "threads|io_uring", "with --vhost-user: how the disk is read and written (default: threads)"},
     {"--socket", "PATH", "Unix socket to serve on (default: nbd.sock in the store)"},
     {"--baseline", "cow|full|none", "old content: kept at its first overwrite, all read in the background, or not kept"},
     {"--when-behind", "block|gap", "when the queue is full: the guest waits, or a gap is recorded (default: block)"},
@@ -248,6 +249,16 @@ static int run(int argc, char **argv)
                                      : "--vhost-user %s is the socket: leave --socket out", vhost);
         goto out;
     }
+    const char *aio = cli_value(&args, "--aio");
+    if (aio && !vhost) {
+        cli_failf(&args, "--aio is for --vhost-user");
+        goto out;
+    }
+    if (aio && strcmp(aio, "threads") != 0 && strcmp(aio, "io_uring") != 0) {
+        cli_failf(&args, "--aio '%.40s' is not one of threads, io_uring", aio);
+        goto out;
+    }
+    o.uring = aio && strcmp(aio, "io_uring") == 0;
     bool good, detect = record_detect_wanted(&args, &good);
     if (!good || (detect && !record_detect_check(&args, o.block_bytes ? o.block_bytes : 4096))) goto out;
     if ((!vhost && nbd_plugin_path("sensor/nbd", "chronovisor", plugin, sizeof plugin, &err) < 0) || session_check(&o, &err) < 0) {

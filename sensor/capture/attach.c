@@ -7,6 +7,7 @@
 #include <sys/file.h>
 
 #include "base/clock.h"
+#include "sensor/capture/aio.h"
 #include "sensor/capture/compare.h"
 #include "sensor/capture/session.h"
 
@@ -66,7 +67,7 @@ int session_check(const struct session_options *o, struct chv_err *err)
         disk_close(&disk);
     }
     if (store) chv_store_close(store);
-    return r;
+    return r == 0 && o->uring ? aio_check(err) : r;
 }
 
 /* A disk that is one hole never held anything: its rest is zeros, and nothing has to be copied, ever. */
@@ -191,7 +192,11 @@ int session_attach(struct session *s, const struct session_disk *sd, struct capt
     capture_scratch_init(c);
     ranges_init(&c->ranges);
     epoch_init(&c->epoch, info.last_seq);
+    c->uring = o->uring;
+    c->defer.ring = NULL;
+    if (c->uring && (r = defer_ring_new(c, &c->defer.ring, err)) < 0) goto err_ranges;
     r = writeback_start(&c->writeback, c->disk.fd);
+    if (r < 0) defer_ring_free(c->defer.ring);
     if (r == 0 && (r = defer_start(&c->defer, c)) < 0) writeback_stop(&c->writeback);
     if (r < 0) {
         chv_err_set(err, -r, "%s: threads: %s", sd->space, strerror(-r));

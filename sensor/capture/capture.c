@@ -23,6 +23,18 @@ static int disk_error(struct capture *c, int r, const char *what, struct chv_err
     return chv_err_set(err, -r, "%s: %s %s: %s", c->space_name, what, c->disk.path, strerror(-r));
 }
 
+/* A recorded change was made, or failed. */
+static int finish(struct capture *c, struct job *job, int r, uint64_t written, struct chv_err *err)
+{
+    /* recorded, but the disk holds something else: look before its next change */
+    if (r < 0) blocks_set(&c->blocks, job->range.first, job->range.end, BLOCK_SUSPECT);
+    ranges_unlock(&c->ranges, &job->range);
+    epoch_leave(&c->epoch, job->epoch);
+    writeback_note(&c->writeback, written);
+    free(job);
+    return r < 0 ? disk_error(c, r, "writing", err) : 0;
+}
+
 int capture_apply(struct capture *c, struct job *job, bool deferred, bool fua, const void *data, struct chv_err *err)
 {
     if (deferred) {
@@ -31,14 +43,9 @@ int capture_apply(struct capture *c, struct job *job, bool deferred, bool fua, c
     }
     int r = data ? disk_pwrite(&c->disk, data, job->bytes, job->offset)
                  : disk_zero(&c->disk, job->bytes, job->offset, job->may_punch);
-    /* recorded, but the disk holds something else: look before its next change */
-    if (r < 0) blocks_set(&c->blocks, job->range.first, job->range.end, BLOCK_SUSPECT);
-    ranges_unlock(&c->ranges, &job->range);
-    epoch_leave(&c->epoch, job->epoch);
-    writeback_note(&c->writeback, data ? job->bytes : 0);
-    free(job);
-    if (r == 0 && fua) r = disk_sync(&c->disk);
-    return r < 0 ? disk_error(c, r, "writing", err) : 0;
+    r = finish(c, job, r, data ? job->bytes : 0, err);
+    if (r == 0 && fua && (r = disk_sync(&c->disk)) < 0) disk_error(c, r, "writing", err);
+    return r;
 }
 
 void capture_scratch_init(struct capture *c)
@@ -172,26 +179,73 @@ out:
     return r;
 }
 
-static int write_chunk(struct capture *c, const void *data, uint32_t bytes, uint64_t offset, bool fua,
-                       struct chv_err *err)
+static struct job *job_new(const struct capture *c, uint32_t bytes, uint64_t offset, uint64_t *first, uint64_t *end)
 {
-    uint64_t first = offset / c->block_bytes, end = (offset + bytes + c->block_bytes - 1) / c->block_bytes;
-    struct job *job = malloc(sizeof *job + (end - first) * sizeof job->block[0]);
-    if (!job) return chv_err_set(err, ENOMEM, "out of memory");
-    *job = (struct job){.bytes = bytes, .offset = offset};
-    bool deferred = false;
-    if (fua) ranges_lock(&c->ranges, &job->range, first, end);
-    else deferred = ranges_lock_over(&c->ranges, &job->range, first, end);
-    job->epoch = epoch_enter(&c->epoch);
-    int r = record_write(c, job, data, fua, &deferred, err);
-    /* FUA: the evidence first, and nothing to defer then */
-    if (r == 0 && fua && (r = chv_recorder_wait(c->rec, job->ticket, err)) < 0)
-        blocks_set(&c->blocks, first, end, BLOCK_SUSPECT); /* recorded, not done */
-    if (r == 0) return capture_apply(c, job, deferred, fua, data, err);
+    *first = offset / c->block_bytes;
+    *end = (offset + bytes + c->block_bytes - 1) / c->block_bytes;
+    struct job *job = malloc(sizeof *job + (*end - *first) * sizeof job->block[0]);
+    if (job) *job = (struct job){.bytes = bytes, .offset = offset};
+    return job;
+}
+
+static void give_up(struct capture *c, struct job *job)
+{
     ranges_unlock(&c->ranges, &job->range);
     epoch_leave(&c->epoch, job->epoch);
     free(job);
+}
+
+int capture_write_begin(struct capture *c, const void *data, uint32_t bytes, uint64_t offset, bool wait,
+                        struct job **out, struct chv_err *err)
+{
+    uint64_t first, end;
+    struct job *job = job_new(c, bytes, offset, &first, &end);
+    *out = NULL;
+    if (!job) return chv_err_set(err, ENOMEM, "out of memory");
+    int over = wait ? ranges_lock_over(&c->ranges, &job->range, first, end)
+                    : ranges_try_over(&c->ranges, &job->range, first, end);
+    if (over < 0) {
+        free(job);
+        return over;
+    }
+    bool deferred = over > 0;
+    job->epoch = epoch_enter(&c->epoch);
+    int r = record_write(c, job, data, false, &deferred, err);
+    if (r < 0) give_up(c, job);
+    else if (deferred) defer_push(&c->defer, job);
+    else *out = job;
+    return r < 0 ? r : *out != NULL;
+}
+
+int capture_write_end(struct capture *c, struct job *job, int error, struct chv_err *err)
+{
+    return finish(c, job, error, job->bytes, err);
+}
+
+/* The evidence first, then the disk, both on stable storage. */
+static int write_durable(struct capture *c, const void *data, uint32_t bytes, uint64_t offset, struct chv_err *err)
+{
+    uint64_t first, end;
+    struct job *job = job_new(c, bytes, offset, &first, &end);
+    if (!job) return chv_err_set(err, ENOMEM, "out of memory");
+    bool deferred = false;
+    ranges_lock(&c->ranges, &job->range, first, end);
+    job->epoch = epoch_enter(&c->epoch);
+    int r = record_write(c, job, data, true, &deferred, err);
+    if (r == 0 && (r = chv_recorder_wait(c->rec, job->ticket, err)) < 0)
+        blocks_set(&c->blocks, first, end, BLOCK_SUSPECT); /* recorded, not done */
+    if (r == 0) return capture_apply(c, job, false, true, data, err);
+    give_up(c, job);
     return r;
+}
+
+static int write_chunk(struct capture *c, const void *data, uint32_t bytes, uint64_t offset, bool fua,
+                       struct chv_err *err)
+{
+    struct job *job;
+    if (fua) return write_durable(c, data, bytes, offset, err);
+    int r = capture_write_begin(c, data, bytes, offset, true, &job, err);
+    return r > 0 ? capture_apply(c, job, false, false, data, err) : r;
 }
 
 int capture_write(struct capture *c, const void *data, uint32_t bytes, uint64_t offset, bool fua, struct chv_err *err)
@@ -235,23 +289,39 @@ static int check_stale(const struct capture *c, uint32_t bytes, uint64_t offset,
     return 0;
 }
 
+static int note_read(struct capture *c, uint32_t bytes, uint64_t offset, struct chv_err *err)
+{
+    if (!c->record_reads) return 0;
+    uint64_t lba = offset / CHV_SECTOR_BYTES;
+    struct chv_record record = {
+        .space = c->space,
+        .op = CHV_OP_READ,
+        .lba = lba,
+        .sectors = (uint32_t)((offset + bytes + CHV_SECTOR_BYTES - 1) / CHV_SECTOR_BYTES - lba),
+    };
+    int r = chv_recorder_append(c->rec, &record, 1, NULL, err);
+    return r < 0 ? r : 0;
+}
+
 int capture_read(struct capture *c, void *buf, uint32_t bytes, uint64_t offset, struct chv_err *err)
 {
     if (bytes == 0) return 0;
-    if (c->record_reads) {
-        uint64_t lba = offset / CHV_SECTOR_BYTES;
-        struct chv_record record = {
-            .space = c->space,
-            .op = CHV_OP_READ,
-            .lba = lba,
-            .sectors = (uint32_t)((offset + bytes + CHV_SECTOR_BYTES - 1) / CHV_SECTOR_BYTES - lba),
-        };
-        int r = chv_recorder_append(c->rec, &record, 1, NULL, err);
-        if (r < 0) return r;
-    }
-    int r = ranges_deferred(&c->ranges) ? read_with_deferred(c, buf, bytes, offset)
-                                        : disk_pread(&c->disk, buf, bytes, offset);
-    if (r < 0) return disk_error(c, r, "reading", err);
+    int r = note_read(c, bytes, offset, err);
+    if (r < 0) return r;
+    r = ranges_deferred(&c->ranges) ? read_with_deferred(c, buf, bytes, offset)
+                                    : disk_pread(&c->disk, buf, bytes, offset);
+    return capture_read_end(c, r, bytes, offset, err);
+}
+
+int capture_read_begin(struct capture *c, uint32_t bytes, uint64_t offset, struct chv_err *err)
+{
+    uint64_t first = offset / c->block_bytes, end = (offset + bytes + c->block_bytes - 1) / c->block_bytes;
+    return ranges_deferred_in(&c->ranges, first, end) ? -EAGAIN : note_read(c, bytes, offset, err);
+}
+
+int capture_read_end(struct capture *c, int error, uint32_t bytes, uint64_t offset, struct chv_err *err)
+{
+    if (error < 0) return disk_error(c, error, "reading", err);
     return check_stale(c, bytes, offset, err);
 }
 

@@ -35,6 +35,7 @@ struct capture {
     uint64_t block_count;
     bool record_reads;
     bool copy_first; /* a block without version is copied before it is overwritten */
+    bool uring;      /* the disk is read and written through io_uring where that can be */
     bool stale;      /* the log holds acknowledged writes that the disk never got: SUSPECT blocks cannot be read */
     struct blocks blocks;
     struct ranges ranges;
@@ -52,6 +53,16 @@ void capture_scratch_fini(struct capture *c);
 /* Each returns 0 or -errno for the guest. Any thread, any number at a time. */
 int capture_read(struct capture *c, void *buf, uint32_t bytes, uint64_t offset, struct chv_err *err);
 int capture_write(struct capture *c, const void *data, uint32_t bytes, uint64_t offset, bool fua, struct chv_err *err);
+/* Reading in two halves, for who reads the disk without waiting: begin, read, end. -EAGAIN from the beginning: some of
+ * it is not on the disk yet, capture_read() has it (nothing has happened). */
+int capture_read_begin(struct capture *c, uint32_t bytes, uint64_t offset, struct chv_err *err);
+int capture_read_end(struct capture *c, int error, uint32_t bytes, uint64_t offset, struct chv_err *err);
+/* A write of one chunk at most (capture_one_chunk) in two halves: 1: it is recorded, and `data` is to be put on the
+ * disk, whatever happens; then end with how that went. 0: done. -EAGAIN, without `wait`: somebody holds its blocks.
+ * Between the halves nobody may be waited for whom these blocks could keep. */
+int capture_write_begin(struct capture *c, const void *data, uint32_t bytes, uint64_t offset, bool wait,
+                        struct job **job, struct chv_err *err);
+int capture_write_end(struct capture *c, struct job *job, int error, struct chv_err *err);
 /* ZERO or TRIM (`op`): both read back as zeros. */
 int capture_zero(struct capture *c, uint8_t op, uint64_t bytes, uint64_t offset, bool may_punch, bool fua,
                  struct chv_err *err);
@@ -77,6 +88,13 @@ int capture_append(struct capture *c, const struct chv_record *records, size_t c
 bool capture_must_copy(const struct capture *c, enum block_state state);
 /* Apply a recorded change whose range is locked: now, or when its evidence is durable (`deferred`; takes the job). */
 int capture_apply(struct capture *c, struct job *job, bool deferred, bool fua, const void *data, struct chv_err *err);
+
+/* Is a write of so many bytes, at least one, one append? */
+static inline bool capture_one_chunk(const struct capture *c, uint64_t bytes, uint64_t offset)
+{
+    const uint64_t chunk_bytes = (uint64_t)c->chunk_blocks * c->block_bytes;
+    return offset / chunk_bytes == (offset + bytes - 1) / chunk_bytes;
+}
 
 static inline uint64_t capture_sectors(const struct capture *c, uint64_t blocks)
 {

@@ -8,7 +8,7 @@
 
 #include "sensor/capture/capture.h"
 
-static int apply(struct capture *c, struct job *job)
+int defer_apply(struct capture *c, const struct job *job)
 {
     if (job->copy) return disk_pwrite(&c->disk, job->copy, job->bytes, job->offset);
     if (job->held)
@@ -22,12 +22,15 @@ static struct job *apply_some(struct defer *d, struct job *jobs, int evidence)
     struct capture *c = d->capture;
     struct job *rest = jobs;
     uint64_t written = 0;
-    int error = 0;
+    int error = 0, result[DEFER_BATCH];
     unsigned n;
-    for (n = 0; rest && n < DEFER_BATCH; n++, rest = rest->next) {
-        int r = evidence < 0 ? evidence : apply(c, rest);
-        if (r < 0) blocks_set(&c->blocks, rest->range.first, rest->range.end, BLOCK_SUSPECT);
-        if (r < 0 && error == 0) error = r;
+    for (n = 0; rest && n < DEFER_BATCH; n++, rest = rest->next) result[n] = evidence;
+    if (evidence == 0 && d->ring) defer_ring_apply(d->ring, jobs, n, result);
+    const struct job *job = jobs;
+    for (unsigned i = 0; i < n; i++, job = job->next) {
+        if (evidence == 0 && !d->ring) result[i] = defer_apply(c, job);
+        if (result[i] < 0) blocks_set(&c->blocks, job->range.first, job->range.end, BLOCK_SUSPECT);
+        if (result[i] < 0 && error == 0) error = result[i];
     }
     if (evidence < 0) __atomic_store_n(&c->stale, true, __ATOMIC_RELEASE);
 
@@ -125,7 +128,7 @@ static void *writer(void *arg)
 
 int defer_start(struct defer *d, struct capture *capture)
 {
-    memset(d, 0, sizeof *d);
+    *d = (struct defer){.ring = d->ring};
     d->capture = capture;
     d->tail = &d->head;
     d->next_id = 1;
@@ -150,6 +153,8 @@ void defer_stop(struct defer *d)
     pthread_cond_broadcast(&d->hurry);
     pthread_mutex_unlock(&d->mutex);
     while (d->threads > 0) pthread_join(d->thread[--d->threads], NULL);
+    defer_ring_free(d->ring);
+    d->ring = NULL;
     pthread_cond_destroy(&d->hurry);
     pthread_cond_destroy(&d->done);
     pthread_cond_destroy(&d->work);

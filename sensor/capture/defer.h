@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "chronovisor/err.h"
 #include "sensor/capture/ranges.h"
 
 #define DEFER_THREADS 1 /* a change that goes over another is done after it */
@@ -49,8 +50,10 @@ struct defer {
     bool stop;
     unsigned threads;
     pthread_t thread[DEFER_THREADS];
+    struct defer_ring *ring; /* io_uring, or NULL: one after the other */
 };
 
+/* A disk that goes through io_uring needs its ring first: d->ring. */
 int defer_start(struct defer *d, struct capture *capture);
 /* Finish everything, then end the threads. */
 void defer_stop(struct defer *d);
@@ -58,5 +61,14 @@ void defer_stop(struct defer *d);
 void defer_push(struct defer *d, struct job *job);
 /* Wait until everything pushed before now is on the disk (or failed: -errno). */
 int defer_drain(struct defer *d);
+
+/* --- inside --- */
+
+/* One change. 0 or -errno. */
+int defer_apply(struct capture *c, const struct job *job);
+/* The same for some of them, at most DEFER_BATCH: results in their order. Those that overlap stay in theirs. */
+int defer_ring_new(struct capture *c, struct defer_ring **out, struct chv_err *err);
+void defer_ring_free(struct defer_ring *ring); /* NULL is fine */
+void defer_ring_apply(struct defer_ring *ring, const struct job *jobs, unsigned count, int *result);
 
 #endif

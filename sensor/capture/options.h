@@ -30,6 +30,7 @@ struct session_options {
     const char *socket;      /* to be removed at the end, or NULL: the plugin's business, not the session's */
     enum session_baseline baseline;
     bool record_reads, gap_when_behind, resync;
+    bool uring; /* io_uring for the disks where there is a choice, instead of threads that wait */
     uint32_t block_bytes;    /* of a new store; 0: 4096 */
     uint32_t queue_blocks;   /* 0: the recorder's default */
     size_t disks;

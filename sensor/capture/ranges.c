@@ -1,5 +1,6 @@
 #include "sensor/capture/ranges.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -114,6 +115,18 @@ bool ranges_lock_over(struct ranges *t, struct range *r, uint64_t first, uint64_
     return over;
 }
 
+int ranges_try_over(struct ranges *t, struct range *r, uint64_t first, uint64_t end)
+{
+    int over = -EAGAIN;
+    pthread_mutex_lock(&t->mutex);
+    if (!find(t, first, end, NOT_LAYERED)) {
+        over = find(t, first, end, DEFERRED) != NULL;
+        hold(t, r, first, end);
+    }
+    pthread_mutex_unlock(&t->mutex);
+    return over;
+}
+
 /* With the mutex. */
 static void unlock(struct ranges *t, struct range *r)
 {
@@ -148,6 +161,15 @@ void ranges_defer(struct ranges *t, struct range *r, bool layered)
     if (r->layered && r->waiters) pthread_cond_broadcast(cond_of(t, r));
     __atomic_fetch_add(&t->deferred, 1, __ATOMIC_RELEASE); /* whoever counts it, sees it */
     pthread_mutex_unlock(&t->mutex);
+}
+
+bool ranges_deferred_in(struct ranges *t, uint64_t first, uint64_t end)
+{
+    if (!ranges_deferred(t)) return false;
+    pthread_mutex_lock(&t->mutex);
+    bool deferred = find(t, first, end, DEFERRED) != NULL;
+    pthread_mutex_unlock(&t->mutex);
+    return deferred;
 }
 
 void ranges_wait_deferred(struct ranges *t, uint64_t first, uint64_t end)

@@ -46,12 +46,16 @@ void ranges_fini(struct ranges *t);
 void ranges_lock(struct ranges *t, struct range *r, uint64_t first, uint64_t end);
 /* The same for a write that can go over layered ranges. Returns whether it does: then it must be deferred. */
 bool ranges_lock_over(struct ranges *t, struct range *r, uint64_t first, uint64_t end);
+/* The same without waiting: -EAGAIN when it would, and `r` is not held; else whether it does, 0 or 1. */
+int ranges_try_over(struct ranges *t, struct range *r, uint64_t first, uint64_t end);
 void ranges_unlock(struct ranges *t, struct range *r);
 /* The ranges of the jobs from `first` to before `end`. */
 struct job;
 void ranges_unlock_jobs(struct ranges *t, struct job *first, const struct job *end);
 /* This held range is now deferred; in the order in which these changes will be done. */
 void ranges_defer(struct ranges *t, struct range *r, bool layered);
+/* Does a deferred change overlap [first, end)? */
+bool ranges_deferred_in(struct ranges *t, uint64_t first, uint64_t end);
 /* Wait until no deferred change overlaps [first, end). */
 void ranges_wait_deferred(struct ranges *t, uint64_t first, uint64_t end);
 /* Copy to `buf` what layered changes will make of blocks [first, end), all of one region. Returns a bit for each that

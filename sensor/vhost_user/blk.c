@@ -120,7 +120,7 @@ int blk_parse(const struct chain *chain, struct blk_request *request, struct chv
     return 0;
 }
 
-static bool within(const struct capture *c, uint64_t sector, uint64_t bytes)
+bool blk_within(const struct capture *c, uint64_t sector, uint64_t bytes)
 {
     uint64_t sectors = c->disk.size_bytes / 512;
     return sector <= sectors && bytes / 512 <= sectors - sector;
@@ -174,7 +174,7 @@ static uint8_t zero_ranges(struct capture *c, const struct chain *chain, const s
     for (uint64_t i = 0; i < count; i++) {
         if (range[i].flags & (discard ? ~0u : ~(uint32_t)VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP))
             return VIRTIO_BLK_S_UNSUPP;
-        if (range[i].sectors > BLK_RANGE_SECTORS_MAX || !within(c, range[i].sector, (uint64_t)range[i].sectors * 512))
+        if (range[i].sectors > BLK_RANGE_SECTORS_MAX || !blk_within(c, range[i].sector, (uint64_t)range[i].sectors * 512))
             return VIRTIO_BLK_S_IOERR;
     }
     for (uint64_t i = 0; i < count; i++) {
@@ -212,6 +212,32 @@ uint32_t blk_fail(const struct chain *chain)
     return answer(chain, VIRTIO_BLK_S_IOERR, 0);
 }
 
+unsigned blk_places(const struct chain *chain, const struct blk_request *q, struct iovec *places, unsigned count)
+{
+    uint64_t left = q->bytes;
+    unsigned n = 0;
+    for (const struct segment *s = chain->segment + chain->out; left > 0; s++) {
+        uint64_t bytes = s->bytes < left ? s->bytes : left;
+        left -= bytes;
+        if (bytes == 0) continue;
+        if (n == count) return 0;
+        places[n++] = (struct iovec){s->host, bytes};
+    }
+    return n;
+}
+
+void blk_gather(const struct chain *chain, const struct blk_request *q, uint8_t *to)
+{
+    struct cursor guest = out_of(chain);
+    skip(&guest, HEADER_BYTES);
+    move(&guest, to, q->bytes, false);
+}
+
+uint32_t blk_done(const struct chain *chain, const struct blk_request *q, bool good)
+{
+    return answer(chain, good ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR, good && q->kind == BLK_READ ? q->bytes : 0);
+}
+
 uint32_t blk_execute(struct capture *c, const struct chain *chain, const struct blk_request *q, bool durable,
                      uint8_t *bounce, struct chv_err *err)
 {
@@ -221,7 +247,7 @@ uint32_t blk_execute(struct capture *c, const struct chain *chain, const struct 
     switch (q->kind) {
     case BLK_READ:
     case BLK_WRITE:
-        if (!within(c, q->sector, q->bytes) || transfer(c, chain, q, durable, bounce, err) < 0) break;
+        if (!blk_within(c, q->sector, q->bytes) || transfer(c, chain, q, durable, bounce, err) < 0) break;
         status = VIRTIO_BLK_S_OK;
         if (q->kind == BLK_READ) data = q->bytes;
         break;

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "sensor/capture/capture.h"
 #include "sensor/vhost_user/vring.h"
@@ -39,6 +40,15 @@ uint32_t blk_execute(struct capture *c, const struct chain *chain, const struct 
                      uint8_t *bounce, struct chv_err *err);
 /* Answer without doing it. */
 uint32_t blk_fail(const struct chain *chain);
+
+/* The pieces, for who moves the data otherwise (async.c). */
+bool blk_within(const struct capture *c, uint64_t sector, uint64_t bytes);
+/* Where a read's data goes: `count` places at most. Returns how many they are, 0: more. */
+unsigned blk_places(const struct chain *chain, const struct blk_request *request, struct iovec *places, unsigned count);
+/* A write's data, copied out. */
+void blk_gather(const struct chain *chain, const struct blk_request *request, uint8_t *to);
+/* Set the status of a read or a write. Returns how many bytes were written to the chain. */
+uint32_t blk_done(const struct chain *chain, const struct blk_request *request, bool good);
 /* Does it change the disk? */
 static inline bool blk_changes(const struct blk_request *r)
 {

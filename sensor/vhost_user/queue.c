@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,33 +237,94 @@ static bool is_long(const struct blk_request *r)
     return !(r->kind == BLK_READ || r->kind == BLK_WRITE) || r->bytes > QUEUE_SHORT_BYTES;
 }
 
-static void serve(struct queue *q, struct queue_request *r, uint8_t *bounce)
+static bool is_durable(const struct queue *q)
 {
-    struct queue_shared *s = q->shared;
+    return atomic_load_explicit(&q->shared->durable, memory_order_relaxed);
+}
+
+/* With the mutex: answer what was done. */
+static void finish(struct queue *q, struct queue_request *r, uint32_t written, struct chv_err *err)
+{
+    /* the recorder's failure is for good, and would be said with every request */
+    if (err->code && !q->failed) {
+        q->failed = true;
+        fprintf(stderr, "chronovisor record: %s\n", err->text);
+    }
+    /* broken before it is answered: what it was about is not certain */
+    if (active(q) && all_there(q, err) < 0) break_here(q, err);
+    answer(q, r, written);
+}
+
+/* With the mutex. */
+static void take_back(struct queue *q, bool write, uint64_t bytes)
+{
+    if (write) q->lent_bytes -= bytes;
+    if (--q->at_disk == 0) pthread_cond_broadcast(&q->quiet);
+}
+
+static void on_done(struct aio_op *op, int error)
+{
+    struct queue_request *r = (struct queue_request *)((uint8_t *)op - offsetof(struct queue_request, async.op));
+    struct queue *q = r->queue;
+    const bool write = r->blk.kind == BLK_WRITE;
+    const uint64_t bytes = r->blk.bytes;
+    struct chv_err err = {0};
+    uint32_t written = async_end(&r->async, q->shared->capture, &r->chain, &r->blk, error, &err);
+    pthread_mutex_lock(&q->mutex);
+    finish(q, r, written, &err);
+    take_back(q, write, bytes);
+    pthread_mutex_unlock(&q->mutex);
+}
+
+/* With the mutex: let io_uring do the disk's part, if it can. */
+static bool serve_async(struct queue *q, struct queue_request *r, struct aio_batch *batch)
+{
+    struct capture *c = q->shared->capture;
+    struct chv_err err;
+    const bool write = r->blk.kind == BLK_WRITE;
+    const uint64_t bytes = r->blk.bytes;
+    uint32_t written = 0;
+    if (!q->aio || !async_may(c, &r->blk, is_durable(q))) return false;
+    if (write && q->lent_bytes + bytes > ASYNC_BYTES_MAX) return false;
+    if (write) q->lent_bytes += bytes;
+    q->at_disk++;
+    /* recording is worth another processor, handing over a read is not */
+    if (write && q->sleepers && !q->leader && vring_waiting(&q->ring)) pthread_cond_signal(&q->idle);
+    pthread_mutex_unlock(&q->mutex);
+    r->queue = q;
+    r->async.op.done = on_done;
+    enum async_state state = async_begin(&r->async, c, &r->chain, &r->blk, q->aio, batch, &err);
+    if (state == ASYNC_DONE) written = async_end(&r->async, c, &r->chain, &r->blk, 0, &err);
+    if (batch->count >= AIO_BATCH) aio_submit(q->aio, batch);
+    pthread_mutex_lock(&q->mutex);
+    if (state == ASYNC_STARTED) return true;
+    if (state == ASYNC_DONE) finish(q, r, written, &err);
+    take_back(q, write, bytes);
+    return state == ASYNC_DONE;
+}
+
+static void serve(struct queue *q, struct queue_request *r, struct aio_batch *batch, uint8_t *bounce)
+{
+    const struct queue_shared *s = q->shared;
     struct chv_err err = {0};
     if (blk_changes(&r->blk) && hold_is(&s->session->hold)) {
         r->next = q->held;
         q->held = r;
         return;
     }
+    if (serve_async(q, r, batch)) return;
     if (q->sleepers && !q->leader && (is_long(&r->blk) || vring_waiting(&q->ring))) pthread_cond_signal(&q->idle);
     pthread_mutex_unlock(&q->mutex);
-    uint32_t written = blk_execute(s->capture, &r->chain, &r->blk,
-                                   atomic_load_explicit(&s->durable, memory_order_relaxed), bounce, &err);
+    if (q->aio) aio_submit(q->aio, batch); /* before this thread may have to wait */
+    uint32_t written = blk_execute(s->capture, &r->chain, &r->blk, is_durable(q), bounce, &err);
     pthread_mutex_lock(&q->mutex);
-    /* the recorder's failure is for good, and would be said with every request */
-    if (err.code && !q->failed) {
-        q->failed = true;
-        fprintf(stderr, "chronovisor record: %s\n", err.text);
-    }
-    /* broken before it is answered: what it was about is not certain */
-    if (active(q) && all_there(q, &err) < 0) break_here(q, &err);
-    answer(q, r, written);
+    finish(q, r, written, &err);
 }
 
 static void *run(void *arg)
 {
     struct queue *q = arg;
+    struct aio_batch batch = {0};
     uint8_t *bounce = aligned_alloc(4096, BLK_BOUNCE_BYTES);
     if (!bounce) fprintf(stderr, "chronovisor record: out of memory: a queue has a thread less\n");
     pthread_mutex_lock(&q->mutex);
@@ -275,7 +337,11 @@ static void *run(void *arg)
             r = take(q);
         }
         if (r) {
-            serve(q, r, bounce);
+            serve(q, r, &batch, bounce);
+        } else if (batch.count) { /* all that there is */
+            pthread_mutex_unlock(&q->mutex);
+            aio_submit(q->aio, &batch);
+            pthread_mutex_lock(&q->mutex);
         } else if (q->leader || (!active(q) && (q->paused || !q->held))) {
             q->sleepers++;
             pthread_cond_wait(&q->idle, &q->mutex);
@@ -285,6 +351,7 @@ static void *run(void *arg)
         }
     }
     pthread_mutex_unlock(&q->mutex);
+    if (q->aio) aio_submit(q->aio, &batch);
     free(bounce);
     return NULL;
 }
@@ -305,6 +372,10 @@ void queue_resume(struct queue *q)
 {
     q->paused--;
     int r = 0;
+    struct chv_err err;
+    if (active(q) && q->shared->capture->uring && q->threads == 0 && !q->aio &&
+        aio_new(&q->shared->capture->disk, &q->aio, &err) < 0)
+        fprintf(stderr, "chronovisor record: queue %u goes on with threads: %s\n", q->index, err.text);
     while (active(q) && r == 0 && q->threads < q->shared->threads) {
         r = pthread_create(&q->thread[q->threads], NULL, run, q);
         if (r == 0) q->threads++;
@@ -339,6 +410,10 @@ void queue_fini(struct queue *q)
     pthread_cond_broadcast(&q->idle);
     pthread_mutex_unlock(&q->mutex);
     while (q->threads > 0) pthread_join(q->thread[--q->threads], NULL);
+    pthread_mutex_lock(&q->mutex);
+    while (q->at_disk) pthread_cond_wait(&q->quiet, &q->mutex);
+    pthread_mutex_unlock(&q->mutex);
+    aio_free(q->aio);
     for (struct queue_request *r = q->held, *next; r; r = next) {
         next = r->next;
         request_put(q, r);

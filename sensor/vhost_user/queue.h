@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "sensor/capture/session.h"
-#include "sensor/vhost_user/blk.h"
+#include "sensor/vhost_user/async.h"
 #include "sensor/vhost_user/inflight.h"
 #include "sensor/vhost_user/log.h"
 #include "sensor/vhost_user/vring.h"
@@ -23,7 +23,9 @@
 
 struct queue_request {
     struct queue_request *next;
+    struct queue *queue;
     struct blk_request blk;
+    struct async async;
     struct chain chain; /* holds its memory */
 };
 
@@ -48,6 +50,9 @@ struct queue {
     bool failed; /* a request did, and that was said */
     unsigned paused, busy, sleepers; /* busy: requests taken and not answered */
     struct queue_request *free, *held;
+    struct aio *aio;      /* or NULL: threads wait for the disk */
+    unsigned at_disk;     /* requests that io_uring has, or will get when a thread is through with the ring; these are busy */
+    uint64_t lent_bytes;  /* of their data */
     uint64_t poll_ns; /* how long the thread that leads looks at the ring before it sleeps: 0 to QUEUE_POLL_NS */
     unsigned threads;
     pthread_t thread[QUEUE_THREADS_MAX];

@@ -31,6 +31,7 @@ struct guest {
     char sock[300];
     pid_t server;
     uint64_t seed, done, versions;
+    bool uring;
     uint64_t holds[QUEUES * SLOTS * OWN]; /* version of each block */
     struct pending pending[QUEUES][SLOTS];
 };
@@ -64,6 +65,7 @@ static int begin_server(struct guest *g)
         struct session_options options = rig_options(&g->rig);
         struct chv_err err;
         options.record_reads = false;
+        options.uring = g->uring;
         int r = vhost_server_run(&options, g->sock, &err);
         if (r < 0) fprintf(stderr, "server: %s\n", err.text);
         _exit(r < 0);
@@ -147,12 +149,13 @@ static void check_disk(const struct guest *g)
     close(fd);
 }
 
-static void run(uint64_t seed, bool packed)
+static void run(uint64_t seed, bool packed, bool uring)
 {
     static struct guest g;
     int status;
     memset(&g, 0, sizeof g);
     g.seed = seed;
+    g.uring = uring;
     rig_init(&g.rig);
     rig_disk(&g.rig, QUEUES * SLOTS * OWN * BLOCK, 0, &g.seed);
     snprintf(g.sock, sizeof g.sock, "%s/s", g.rig.dir);
@@ -183,9 +186,10 @@ static void run(uint64_t seed, bool packed)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = unit_seed(argc, argv);
+    const bool uring = argc > 1 && strcmp(argv[1], "io_uring") == 0;
+    uint64_t seed = unit_seed(argc - uring, argv + uring);
     signal(SIGPIPE, SIG_IGN);
-    run(seed, false);
-    run(seed + 1, true);
+    run(seed, false, uring);
+    run(seed + 1, true, uring);
     return 0;
 }

@@ -7,6 +7,27 @@ one_line_error chronovisor record --disk d.img --store st --vhost-user v.sock --
 one_line_error chronovisor record --disk d.img --store st --vhost-user d.img
 one_line_error chronovisor record --disk nothing.img --store st --vhost-user v.sock
 one_line_error chronovisor record --disk d.img --store st --vhost-user "$(printf 'x%.0s' $(seq 120))"
+one_line_error chronovisor record --disk d.img --store st --aio io_uring
+one_line_error chronovisor record --disk d.img --store st --vhost-user v.sock --aio native
+# where io_uring is forbidden, as containers do, or not there: a line that says so, before anything is made
+without_uring() { # without_uring ERRNO COMMAND...
+  python3 - "$@" <<'P'
+import ctypes, os, struct, sys
+code = [(0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, 0x50000 | int(sys.argv[1])), (0x06, 0, 0, 0x7FFF0000)]
+filters = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *line) for line in code))
+program = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", len(code), ctypes.addressof(filters)))
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+zero = ctypes.c_ulong(0)
+assert prctl(38, ctypes.c_ulong(1), zero, zero, zero) == 0  # no new privileges
+assert prctl(22, ctypes.c_ulong(2), program, zero, zero) == 0, os.strerror(ctypes.get_errno())  # io_uring_setup fails
+os.execvp(sys.argv[2], sys.argv[2:])
+P
+}
+for errno in 1 38; do
+  one_line_error without_uring "$errno" "$BUILD/cli/chronovisor" record --disk d.img --store none --vhost-user v.sock --aio io_uring
+  grep -q -- '--aio threads' err || { cat err >&2; fail "no word about what to do"; }
+done
+[[ ! -e none && ! -e v.sock ]] || fail "something was made"
 
 start() { # start OPTION…
   "$BUILD/cli/chronovisor" record --disk d.img --store st --vhost-user v.sock "$@" >record.out 2>record.err &
@@ -52,4 +73,6 @@ stop TERM
 start --json
 python3 -c 'import json; [json.loads(l) for l in open("record.out")]'
 stop INT
+start --aio io_uring
+stop TERM
 chronovisor verify --store st >/dev/null || fail "verify"
