@@ -6,6 +6,7 @@
 #include "visor/core/decode.h"
 #include "visor/core/machine.h"
 #include "visor/core/mmio.h"
+#include "visor/core/pci.h"
 
 static struct vcpu vcpu;
 static unsigned bits, protections;
@@ -32,6 +33,11 @@ bool machine_protect(uint64_t gpa, bool reads, bool writes)
 
 void machine_flush(void)
 {
+}
+
+bool pci_hide(pci_bdf bdf)
+{
+    return false;
 }
 
 uint64_t mmio_real_read(uint64_t gpa, unsigned width)

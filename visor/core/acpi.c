@@ -17,3 +17,16 @@ const uint8_t *acpi_table(uint64_t rsdp, const char *signature)
     }
     return NULL;
 }
+
+void acpi_erase(uint64_t rsdp, const char *signature)
+{
+    uint8_t *table = (uint8_t *)(uintptr_t)acpi_table(rsdp, signature), sum = 0;
+    uint32_t bytes;
+    if (!table) return;
+    memcpy(&bytes, table + 4, 4);
+    memcpy(table, "OEM0", 4);
+    memset(table + 36, 0, bytes - 36);
+    table[9] = 0;
+    for (uint32_t i = 0; i < 36; i++) sum = (uint8_t)(sum + table[i]);
+    table[9] = (uint8_t)(0 - sum);
+}

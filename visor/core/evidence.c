@@ -1,8 +1,10 @@
 /* To the wire; and a line on COM1 each, if `print_events 1` is configured: what a test compares with the disk. */
 #include "visor/core/evidence.h"
+#include "visor/core/clock.h"
 #include "visor/core/print.h"
 #include "visor/core/vcpu.h"
 #include "visor/core/wire.h"
+#include "visor/iommu/iommu.h"
 
 enum { FINISH_SECONDS = 30 };
 
@@ -40,6 +42,7 @@ void evidence_take(const struct visor_block *b)
 
 bool evidence_poll(void)
 {
+    iommu_poll(clock_ns());
     return wire_poll();
 }
 

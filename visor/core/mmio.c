@@ -1,5 +1,6 @@
 #include "visor/core/mmio.h"
 #include "visor/core/machine.h"
+#include "visor/iommu/iommu.h"
 
 struct range {
     uint64_t base, bytes;
@@ -20,8 +21,12 @@ static struct range *range_of(uint64_t gpa, unsigned width)
 static bool protect(const struct range *r, bool reads, bool writes)
 {
     bool done = true;
-    for (uint64_t at = 0; at < r->bytes; at += PAGE_BYTES) done = machine_protect(r->base + at, reads, writes) && done;
+    for (uint64_t at = 0; at < r->bytes; at += PAGE_BYTES) {
+        done = machine_protect(r->base + at, reads, writes) && done;
+        iommu_protect(r->base + at, reads, writes); /* what its processors may not, its devices may not */
+    }
     machine_flush();
+    iommu_flush();
     return done;
 }
 
@@ -39,6 +44,23 @@ bool mmio_register(uint64_t base, uint64_t size, const struct mmio_ops *ops, voi
     protect(at, true, true);
     at->bytes = 0;
     return false;
+}
+
+static bool nothing_read(void *arg, uint64_t offset, unsigned width, uint64_t *value)
+{
+    *value = UINT64_MAX;
+    return true;
+}
+
+static bool nothing_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
+{
+    return true;
+}
+
+bool mmio_hide(uint64_t base, uint64_t size)
+{
+    static const struct mmio_ops nothing = {nothing_read, nothing_write};
+    return mmio_register(base, size, &nothing, NULL);
 }
 
 void mmio_unregister(uint64_t base)

@@ -22,6 +22,8 @@ struct mmio_ops {
  * table is full or the range meets another one. May be called while guests run: the other processors' TLBs are flushed.
  */
 bool mmio_register(uint64_t base, uint64_t size, const struct mmio_ops *ops, void *arg);
+/* As mmio_register: the guest sees nothing at all there, as where no device is. */
+bool mmio_hide(uint64_t base, uint64_t size);
 /* Ends what mmio_register began with this base (a device's BAR was moved). */
 void mmio_unregister(uint64_t base);
 

@@ -1,7 +1,8 @@
 #include "visor/core/paging.h"
 
 enum { ENTRIES = 512, GIB_BITS = 30, TABLE_BITS = 9 };
-#define TABLE_FLAGS (PAGING_PRESENT | PAGING_WRITE | PAGING_USER) /* a table forbids nothing: its entries do */
+/* a table forbids nothing: its entries do */
+#define TABLE_FLAGS (PAGING_PRESENT | PAGING_WRITE | PAGING_USER | PAGING_DEVICE_READ | PAGING_DEVICE_WRITE)
 
 static unsigned shift_of(unsigned level) /* 1: entries of 4 KiB, 2: 2 MiB, 3: 1 GiB ... */
 {
@@ -30,6 +31,12 @@ static uint64_t *table_new(struct paging *p)
     return table;
 }
 
+/* What leads to a table of this level, which the IOMMU wants to be told. */
+static uint64_t entry_of(const uint64_t *table, unsigned level)
+{
+    return (uint64_t)(uintptr_t)table | TABLE_FLAGS | (uint64_t)level << 9;
+}
+
 static uint64_t *table_of(uint64_t entry)
 {
     return (uint64_t *)(uintptr_t)(entry & PAGING_ADDRESS);
@@ -48,7 +55,7 @@ bool paging_init(struct paging *p, unsigned levels, unsigned address_bits, uint6
             if (!*entry) {
                 uint64_t *below = table_new(p);
                 if (!below) return false;
-                *entry = (uint64_t)(uintptr_t)below | TABLE_FLAGS;
+                *entry = entry_of(below, level - 1);
             }
             table = table_of(*entry);
         }
@@ -65,20 +72,32 @@ static bool split(struct paging *p, uint64_t *entry, unsigned level)
     uint64_t first = *entry & PAGING_ADDRESS, flags = *entry & ~PAGING_ADDRESS;
     if (level == 2) flags &= ~PAGING_LARGE;
     for (uint64_t i = 0; i < ENTRIES; i++) table[i] = (first + (i << shift_of(level - 1))) | flags;
-    __atomic_store_n(entry, (uint64_t)(uintptr_t)table | TABLE_FLAGS, __ATOMIC_RELEASE);
+    __atomic_store_n(entry, entry_of(table, level - 1), __ATOMIC_RELEASE);
     return true;
 }
 
-uint64_t *paging_entry(struct paging *p, uint64_t address)
+static uint64_t *entry_at(struct paging *p, uint64_t address, unsigned lowest)
 {
     if (address >> p->address_bits) return NULL;
     uint64_t *table = p->root;
-    for (unsigned level = p->levels; level > 1; level--) {
+    for (unsigned level = p->levels; level > lowest; level--) {
         uint64_t *entry = &table[address >> shift_of(level) & (ENTRIES - 1)];
         if (*entry & PAGING_LARGE && !split(p, entry, level)) return NULL;
         table = table_of(*entry);
     }
-    return &table[address >> 12 & (ENTRIES - 1)];
+    return &table[address >> shift_of(lowest) & (ENTRIES - 1)];
+}
+
+uint64_t *paging_entry(struct paging *p, uint64_t address)
+{
+    return entry_at(p, address, 1);
+}
+
+bool paging_clear_large(struct paging *p, uint64_t address)
+{
+    uint64_t *entry = entry_at(p, address, 2);
+    if (entry) __atomic_store_n(entry, address | PAGING_LARGE, __ATOMIC_RELEASE);
+    return entry != NULL;
 }
 
 bool paging_set(struct paging *p, uint64_t address, uint64_t target, uint64_t flags)

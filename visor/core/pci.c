@@ -112,20 +112,6 @@ bool pci_is_hidden(pci_bdf bdf)
     return false;
 }
 
-/* A page of registers that the guest sees as nothing at all. */
-static bool nothing_read(void *arg, uint64_t offset, unsigned width, uint64_t *value)
-{
-    *value = UINT64_MAX;
-    return true;
-}
-
-static bool nothing_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
-{
-    return true;
-}
-
-static const struct mmio_ops nothing = {nothing_read, nothing_write};
-
 static uint64_t mapped_page(pci_bdf bdf)
 {
     return ecam_base && bdf >> 8 >= ecam_first && bdf >> 8 <= ecam_last ? ecam_base + ((uint64_t)bdf << 12) : 0;
@@ -136,12 +122,10 @@ bool pci_hide(pci_bdf bdf)
     if (hidden_count == HIDDEN_MAX) return false;
     hidden[hidden_count++] = bdf;
     uint64_t page = mapped_page(bdf);
-    if (page && !mmio_register(page, PAGE_BYTES, &nothing, NULL)) return false;
+    if (page && !mmio_hide(page, PAGE_BYTES)) return false;
     for (unsigned bar = 0; bar < 6; bar++) {
         uint64_t bytes, base = pci_bar(bdf, bar, &bytes);
-        if (base &&
-            !mmio_register(align_down(base, PAGE_BYTES), bytes < PAGE_BYTES ? PAGE_BYTES : bytes, &nothing, NULL))
-            return false;
+        if (base && !mmio_hide(align_down(base, PAGE_BYTES), bytes < PAGE_BYTES ? PAGE_BYTES : bytes)) return false;
         if (base && (pci_read(bdf, 0x10 + 4 * bar) >> 1 & 3) == 2) bar++;
     }
     return true;

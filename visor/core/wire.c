@@ -6,6 +6,7 @@
 #include "visor/core/pci.h"
 #include "visor/core/print.h"
 #include "visor/core/records.h"
+#include "visor/iommu/iommu.h"
 #include "visor/net/udp.h"
 #include "visor/out/sender.h"
 
@@ -105,7 +106,9 @@ static const char *begin(const struct udp_config *u, struct sender_config *s, ui
         uint64_t bytes;
         wire.bars[bar] = pci_bar(wire.bdf, bar, &bytes);
     }
-    if (!nic_init(&wire.nic, &bus, memory_alloc(NIC_MEMORY_BYTES, PAGE_BYTES)))
+    void *memory = memory_alloc(NIC_MEMORY_BYTES, PAGE_BYTES);
+    iommu_give(wire.bdf, memory_physical(memory), NIC_MEMORY_BYTES);
+    if (!nic_init(&wire.nic, &bus, memory))
         return "nic: there is no driver for it, or it does not come up";
     if (!udp_init(&wire.udp, &wire.nic, u)) return "address, mask, gateway and collector make no sense";
     size_t ring = sender_memory(s, ring_bytes);

@@ -9,6 +9,7 @@
 #include "visor/core/pci.h"
 #include "visor/core/power.h"
 #include "visor/core/print.h"
+#include "visor/iommu/iommu.h"
 
 enum { ADDRESS_BITS_MAX = 48 };
 
@@ -20,19 +21,22 @@ const char *visor_init(const struct boot_info *info)
     if (!info->processors || info->processors > VCPU_MAX) return "more processors than are known";
     unsigned bits = cpuid(0x80000008, 0).a & 0xff;
     memory_init(info->free_base, info->free_bytes);
-    machine_init(info, read_cr4() & CR4_LA57 ? 5 : 4, bits > ADDRESS_BITS_MAX ? ADDRESS_BITS_MAX : bits, &nested, &own);
+    if (bits > ADDRESS_BITS_MAX) bits = ADDRESS_BITS_MAX;
+    machine_init(info, read_cr4() & CR4_LA57 ? 5 : 4, bits, &nested, &own);
     host_init(own);
     svm_init(nested);
     for (unsigned i = 0; i < info->processors; i++) {
         vcpus[i].index = i;
         vcpus[i].svm = svm_cpu_new(&vcpus[i]);
     }
+    iommu_init(info->acpi_rsdp, bits, info->own_base, info->own_bytes);
     apic_init();
     const struct config config = {info->config, info->config_bytes};
     clock_init(info->tsc_hz, info->tsc_start, info->utc_ns);
     pci_init(info->acpi_rsdp, &config);
     power_init(info->acpi_rsdp);
     if ((why = disks_init(&config))) return why;
+    iommu_start(info->acpi_rsdp); /* last: what it is told is in memory that goes back to the firmware if we give up */
     print("%u processors, %u address bits, memory at %llx + %llu KiB, %llu KiB of it free", info->processors, bits,
           (unsigned long long)info->own_base, (unsigned long long)info->own_bytes >> 10,
           (unsigned long long)memory_left() >> 10);
