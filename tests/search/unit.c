@@ -128,7 +128,7 @@ static void axes(void)
 /* Even to the eye: lightness falls in equal steps, and neighbours are about equally far apart. */
 static void colours(void)
 {
-    double before[3], rgb[3], lab[3], least = 1, most = 0;
+    double before[3] = {0}, rgb[3], lab[3], least = 1, most = 0;
     for (int i = 0; i <= 64; i++) {
         colour_scale(i / 64.0, rgb);
         for (int k = 0; k < 3; k++) CHECK(rgb[k] >= 0 && rgb[k] <= 1);
