@@ -66,7 +66,7 @@ static void print_json(const struct process_job *j, const char *space, const str
         const char *name;
         uint64_t value;
     } numbers[] = {
-        {"pages", r->pages}, {"new_blocks", r->store.new_blocks}, {"gone_pages", r->gone_pages}, {"unreadable_pages", r->unreadable_pages},
+        {"pages", r->pages}, {"gone_pages", r->gone_pages}, {"unreadable_pages", r->unreadable_pages},
         {"pause_ns", pause_ns}, {"find_ns", j->find_ns}, {"record_ns", r->record_ns}, {"seq", r->store.last_seq},
     }, inside[] = {
         {"moved_pages", j->moved.bytes / PHYSMEM_PAGE_BYTES}, {"swapped_pages", j->inside.swapped_pages},
@@ -79,6 +79,8 @@ static void print_json(const struct process_job *j, const char *space, const str
     printf(", \"road\": \"%s\"", j->helper ? "helper" : "agentless");
     if (j->cr3) printf(", \"cr3\": \"0x%llx\"", (unsigned long long)j->cr3);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) printf(", \"%s\": %llu", numbers[i].name, (unsigned long long)numbers[i].value);
+    printf(", \"joined\": %s", r->joined ? "true" : "false");
+    if (!r->joined) printf(", \"new_blocks\": %llu", (unsigned long long)r->store.new_blocks);
     for (size_t i = 0; j->helper && i < sizeof inside / sizeof *inside; i++)
         printf(", \"%s\": %llu", inside[i].name, (unsigned long long)inside[i].value);
     if (j->helper) printf(", \"held\": %s, \"torn\": %s", j->inside.held ? "true" : "false", j->inside.torn ? "true" : "false");
@@ -89,8 +91,9 @@ static void print_result(const struct process_job *j, const char *space, const s
 {
     printf("%s (", space);
     memory_print_text(j->task ? j->task->name : "");
-    printf("): %llu pages, %llu new blocks, %llu pages gone", (unsigned long long)r->pages, (unsigned long long)r->store.new_blocks,
-           (unsigned long long)r->gone_pages);
+    printf("): %llu pages", (unsigned long long)r->pages);
+    if (!r->joined) printf(", %llu new blocks", (unsigned long long)r->store.new_blocks);
+    printf(", %llu pages gone", (unsigned long long)r->gone_pages);
     if (r->unreadable_pages) printf(", %llu not readable", (unsigned long long)r->unreadable_pages);
     if (j->inside.swapped_pages) printf(", %llu swapped out", (unsigned long long)j->inside.swapped_pages);
     if (j->moved.bytes) printf(", %llu moved while they were read", (unsigned long long)(j->moved.bytes / PHYSMEM_PAGE_BYTES));

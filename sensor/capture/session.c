@@ -51,7 +51,7 @@ int session_open(const struct session_options *options, struct session **out, st
     if (r == 0) {
         struct chv_err join_err; /* the guest's disk is what matters */
         if (join_server_start(&s->join, options->store_dir, s->captures[0].block_bytes, s->rec, &join_err) < 0)
-            fprintf(stderr, "chronovisor record: %s; 'acquire ram' cannot add to this store\n", join_err.text);
+            fprintf(stderr, "chronovisor record: %s; 'acquire' cannot add to this store\n", join_err.text);
         *out = s;
         return 0;
     }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "sensor/memory/copy.h"
 #include "sensor/memory/cow.h"
+#include "sensor/memory/joint.h"
 #include "sensor/memory/pause.h"
 #include "store/held.h"
 
@@ -26,41 +27,19 @@ int acquire_open(struct acquire *a, const struct acquire_options *options, struc
     return r;
 }
 
-/* The store is being recorded into: what is found goes to that recorder. */
-static int join(struct acquire *a, struct chv_err *err)
-{
-    const struct import_options *o = &a->options->target;
-    struct chv_err busy = *err;
-    int r = join_connect(o->store_dir, &a->sink.join, err);
-    if (r == -ENOENT) { /* a recorder of another kind: an import, another capture */
-        *err = busy;
-        return -busy.code;
-    }
-    if (r < 0) return r;
-    import_target_close(&a->target, NULL, NULL); /* what it held as of before is looked at again */
-    r = import_target_look(&a->target, o, err);
-    if (r == 0 && join_block_bytes(a->sink.join) != a->target.block_bytes)
-        r = chv_err_set(err, EPROTO, "%s: its recorder has blocks of another size", o->store_dir);
-    if (r == 0 && a->options->mode != CAPTURE_LIVE && held_is(o->store_dir))
-        r = chv_err_set(err, EBUSY, "%s is held, so the guest's writes wait and QEMU cannot stop it in order; use --mode live, or "
-                        "'chronovisor release' first", o->store_dir);
-    return r;
-}
-
 int acquire_begin(struct acquire *a, struct chv_err *err)
 {
-    struct chv_err ignored;
-    if (!err) err = &ignored;
-    int r = import_target_begin(&a->target, clock_now_ns(), err);
-    a->sink.rec = a->target.rec;
-    return r == -EBUSY && a->target.store ? join(a, err) : r;
+    const char *store = a->options->target.store_dir;
+    int r = joint_begin(&a->target, &a->sink, clock_now_ns(), err);
+    if (r == 0 && a->sink.join && a->options->mode != CAPTURE_LIVE && held_is(store))
+        r = chv_err_set(err, EBUSY, "%s is held, so the guest's writes wait and QEMU cannot stop it in order; use --mode live, or "
+                        "'chronovisor release' first", store);
+    return r;
 }
 
 void acquire_close(struct acquire *a)
 {
-    join_close(a->sink.join);
-    a->sink = (struct sink){0};
-    import_target_close(&a->target, NULL, NULL);
+    joint_close(&a->target, &a->sink);
     guest_free(a->guest);
     qmp_close(a->qmp);
     a->guest = NULL;
@@ -184,14 +163,8 @@ static int finish(struct acquire *a, struct acquire_result *result, struct chv_e
 {
     struct chv_store *store;
     struct chv_err ignored;
-    int r;
-    if (a->sink.join) {
-        result->joined = true;
-        r = join_sync(a->sink.join, &result->store.last_seq, err);
-        result->store.events = join_events(a->sink.join);
-    } else {
-        r = import_target_close(&a->target, &result->store, err);
-    }
+    result->joined = a->sink.join != NULL;
+    int r = joint_end(&a->target, &a->sink, &result->store, err);
     if (r < 0 || chv_store_open(a->options->target.store_dir, &store, &ignored) < 0) return r;
     ram_capture_instant(store, a->options->target.space, &result->instant_seq, &ignored);
     chv_store_close(store);

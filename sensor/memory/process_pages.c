@@ -98,7 +98,7 @@ static int flush(struct worker *w, struct chv_err *err)
         };
     }
     w->count = 0;
-    if (r == 0 && count > 0) r = chv_recorder_append(p->target->rec, w->records, count, NULL, err);
+    if (r == 0 && count > 0) r = sink_append(p->sink, w->records, count, err);
     return r < 0 ? r : 0; /* a gap is the recorder's to tell */
 }
 

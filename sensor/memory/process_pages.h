@@ -3,12 +3,14 @@
 #define CHV_SENSOR_MEMORY_PROCESS_PAGES_H
 
 #include "sensor/import/target.h"
+#include "sensor/join/client.h"
 #include "sensor/memory/pages.h"
 
 struct process_pages {
     struct physmem *mem;
     const struct pages *pages;
-    const struct import_target *target; /* .rec, .space; .before is what is compared with */
+    const struct import_target *target; /* .space; .before is what is compared with */
+    const struct sink *sink;
     uint64_t time_ns;                   /* of the events; 0: now */
     uint64_t read_pages, unreadable_pages; /* out */
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "sensor/memory/joint.h"
 #include "sensor/memory/process_pages.h"
 
 enum { PAGE = PHYSMEM_PAGE_BYTES, CHUNK_PAGES = 64 };
@@ -13,6 +14,7 @@ enum { PAGE = PHYSMEM_PAGE_BYTES, CHUNK_PAGES = 64 };
 struct run {
     const struct process_record *p;
     struct import_target target;
+    struct sink sink;
     uint64_t time_ns; /* of the events; 0: now */
     uint32_t blocks;  /* of the store's in a page */
     struct process_record_result *result;
@@ -23,13 +25,13 @@ static int append(struct run *r, uint8_t op, uint64_t va, uint64_t bytes, const 
     struct chv_record record = {.space = r->target.space, .op = op, .flags = r->time_ns ? CHV_EVENT_IMPORTED : 0,
                                 .sectors = (uint32_t)(bytes / CHV_SECTOR_BYTES), .lba = va / CHV_SECTOR_BYTES,
                                 .time_ns = r->time_ns, .data = data};
-    int code = chv_recorder_append(r->target.rec, &record, 1, NULL, err);
+    int code = sink_append(&r->sink, &record, 1, err);
     return code < 0 ? code : 0;
 }
 
 static int record_pages(struct run *r, struct chv_err *err)
 {
-    struct process_pages p = {.mem = r->p->mem, .pages = r->p->pages, .target = &r->target, .time_ns = r->time_ns};
+    struct process_pages p = {.mem = r->p->mem, .pages = r->p->pages, .target = &r->target, .sink = &r->sink, .time_ns = r->time_ns};
     int code = process_pages_record(&p, err);
     r->result->pages = p.read_pages;
     r->result->unreadable_pages = p.unreadable_pages;
@@ -73,7 +75,7 @@ static int record_map(struct run *r, struct chv_err *err)
     free(text);
     if (!padded) return chv_err_set(err, ENOMEM, "out of memory");
     uint16_t id;
-    code = chv_recorder_space(r->target.rec, p->map_space, bytes, CHV_REST_ZERO, NULL, &id, err);
+    code = sink_space(&r->sink, p->map_space, bytes, CHV_REST_ZERO, &id, err);
     uint16_t process = r->target.space;
     r->target.space = id;
     for (size_t at = 0; at < bytes && code >= 0; at += (size_t)CHUNK_PAGES * PAGE) {
@@ -95,15 +97,19 @@ int process_record_run(const struct process_record *p, struct process_record_res
     r.blocks = PAGE / r.target.block_bytes;
     /* A log's time never goes back: memory older than the log is recorded as of now, and the map says when it was. */
     r.time_ns = p->time_ns >= r.target.last_time_ns && p->time_ns <= clock_now_ns() ? p->time_ns : 0;
-    code = import_target_begin(&r.target, r.time_ns, err);
-    if (code >= 0) code = import_target_space(&r.target, walk_user_last(p->levels) + 1, CHV_REST_UNKNOWN, NULL, err);
+    code = joint_begin(&r.target, &r.sink, r.time_ns, err);
+    out->joined = r.sink.join != NULL;
+    if (out->joined) r.time_ns = 0; /* among what the guest writes meanwhile: each event has its own */
+    if (code >= 0)
+        code = sink_space(&r.sink, p->options.space, walk_user_last(p->levels) + 1, CHV_REST_UNKNOWN, &r.target.space, err);
     if (code >= 0) code = record_pages(&r, err);
     if (code >= 0) code = trim_gone(&r, err);
     if (code >= 0) code = record_map(&r, err);
 out_close:;
     struct chv_err later;
-    int closed = import_target_close(&r.target, &out->store, &later);
-    if (code >= 0 && closed < 0) {
+    int closed = code < 0 ? 0 : joint_end(&r.target, &r.sink, &out->store, &later);
+    if (code < 0) joint_close(&r.target, &r.sink);
+    if (closed < 0) {
         code = closed;
         if (err) *err = later;
     }

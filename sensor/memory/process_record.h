@@ -29,11 +29,12 @@ struct process_record {
 
 struct process_record_result {
     struct import_result store;
+    bool joined; /* recorded by somebody else's recorder; store.new_blocks is not known then */
     uint64_t pages, gone_pages, unreadable_pages;
     uint64_t record_ns; /* reading, hashing, storing, until all is durable */
 };
 
-/* The store is made when it is not there. ENOLCK-like errors are the recorder's. */
+/* The store is made when it is not there; one that is being recorded gets it through its recorder. */
 int process_record_run(const struct process_record *p, struct process_record_result *out, struct chv_err *err);
 
 /* What map:NAME says. */

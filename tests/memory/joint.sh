@@ -54,6 +54,28 @@ python3 "$SOURCE/tests/memory/check_counter.py" ram.raw disk.raw >/dev/null || f
 head -c 65536 counter >part
 expect_exit 0 chronovisor search part --fragment --store s --space ram --at "seq:$first"
 chronovisor diff --store s --space ram --from "seq:$first" --to "seq:$second" >/dev/null
+# one process of that instant, through the recorder as well: the same as into a store of its own; a second time nothing is new
+pid=$(chronovisor ps --store s --at "seq:$second" --json | python3 -c 'import json,sys
+print(next(p["pid"] for p in map(json.loads, sys.stdin) if p["name"] == "counter"))')
+found() { chronovisor events --store "$1" --space "proc:$pid" --op found --json | python3 -c 'import json,sys
+for e in map(json.loads, sys.stdin): print(e["lba"], e["hash"])' | sort; }
+chronovisor memory export --store s --at "seq:$second" --format raw -o second.raw --json >/dev/null
+chronovisor acquire process --image second.raw --pid "$pid" --store alone --json >alone.json
+chronovisor acquire process --store s --at "seq:$second" --pid "$pid" --json >process.json
+[[ $(field process.json joined) == True && $(field alone.json joined) == False && $(field process.json pages) -gt 64 ]] || fail "process: $(<process.json)"
+found s >found.joined
+found alone >found.alone
+[[ -s found.alone ]] || fail "nothing was found"
+cmp found.joined found.alone || fail "the process through the recorder differs"
+chronovisor spaces --store s --json | grep -q "\"map:$pid\"" || fail "no map"
+chronovisor acquire process --qmp q --pid "$pid" --store s --json >process.json # and out of the running guest
+[[ $(field process.json joined) == True ]] || fail "process, live: $(<process.json)"
+found s >again
+[[ $(wc -l <again) -lt $(($(wc -l <found.joined) + 64 + 32)) ]] || fail "more than what changed: $(wc -l found.joined again)"
+rm -f second.raw
+# who imports is told whose the store is
+one_line_error chronovisor import snapshot disk.img --at now --space disk:other --store s
+grep -q 'stop that first\|into another store' err || fail "import: $(<err)"
 chronovisor acquire ram --qmp q --store s --json >live.json
 [[ $(field live.json mode) == live && $(field live.json joined) == True ]] || fail "live"
 # who joins is killed: the recorder goes on, the next one is served
