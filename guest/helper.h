@@ -60,6 +60,8 @@ struct hold {
     pid_t pid;       /* 0: none */
     bool ours;       /* it ran before, so it will run again */
     uint64_t until_ns;
+    pid_t watch; /* a child that lets it go on if we die; 0: none */
+    int sock;    /* to it */
 };
 /* Stop it and wait until all its threads stand still (at most a second); true if they do. */
 bool hold_take(struct hold *h, pid_t pid);

@@ -1,9 +1,13 @@
 #include "guest/helper.h"
 
 #include <dirent.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,15 +39,68 @@ static bool all_stand(pid_t pid)
     return stand;
 }
 
+/* --- the watch: a child that lets the process go on when the helper has died, however it did, or stands still itself */
+
+enum { WATCH_LONGER = 'l', WATCH_END = 'e' };
+#define WATCH_MS 65000 /* a little longer than the helper itself would wait */
+#define FDS 64         /* more than the helper ever has */
+
+static void watch(int sock, pid_t pid)
+{
+    struct pollfd p = {.fd = sock, .events = POLLIN};
+    char word;
+    for (int fd = 0; fd < FDS; fd++) /* the port above all: its other end must see that the helper is gone */
+        if (fd != sock) close(fd);
+    for (int s = 1; s < 32; s++) signal(s, SIG_IGN); /* what ends the helper, as a group, must not end this first */
+    prctl(PR_SET_NAME, "chv-watch", 0, 0, 0); /* nor what is meant for all of its name */
+    while (poll(&p, 1, WATCH_MS) > 0 && recv(sock, &word, 1, 0) == 1)
+        if (word == WATCH_END) _exit(0);
+    kill(pid, SIGCONT);
+    _exit(0);
+}
+
+static bool watch_begin(struct hold *h, pid_t pid)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return false;
+    h->watch = fork();
+    if (h->watch == 0) watch(pair[1], pid);
+    close(pair[1]);
+    if (h->watch > 0) h->sock = pair[0];
+    else close(pair[0]);
+    return h->watch > 0;
+}
+
+static void watch_tell(const struct hold *h, char word)
+{
+    ssize_t ignored = send(h->sock, &word, 1, MSG_NOSIGNAL);
+    (void)ignored; /* it was killed: the helper itself is still there */
+}
+
+static void watch_end(struct hold *h)
+{
+    if (h->watch <= 0) return;
+    watch_tell(h, WATCH_END);
+    close(h->sock);
+    waitpid(h->watch, NULL, 0);
+    h->watch = 0;
+}
+
 bool hold_take(struct hold *h, pid_t pid)
 {
     if (h->pid != pid) hold_release(h);
     if (pid == 1 || pid == getpid()) return false; /* the machine, and who would let it go on again */
     if (h->pid == 0) {
         bool stood = all_stand(pid);
-        if (!stood && kill(pid, SIGSTOP) < 0) return false;
-        *h = (struct hold){.pid = pid, .ours = !stood};
+        if (!stood && !watch_begin(h, pid)) return false; /* nothing is stopped that nobody would let go on */
+        if (!stood && kill(pid, SIGSTOP) < 0) {
+            watch_end(h);
+            return false;
+        }
+        h->pid = pid;
+        h->ours = !stood;
     }
+    if (h->ours) watch_tell(h, WATCH_LONGER);
     uint64_t began = now_ns();
     h->until_ns = began + HOLD_NS;
     while (!all_stand(pid)) {
@@ -56,6 +113,7 @@ bool hold_take(struct hold *h, pid_t pid)
 void hold_release(struct hold *h)
 {
     if (h->pid > 0 && h->ours) kill(h->pid, SIGCONT);
+    watch_end(h);
     *h = (struct hold){0};
 }
 

@@ -126,11 +126,47 @@ static void test_hold(void)
     waitpid(pid, NULL, 0);
 }
 
+static bool soon(pid_t pid)
+{
+    for (int tries = 0; !runs(pid) && tries < 1000; tries++) usleep(10000);
+    return runs(pid);
+}
+
+/* Who holds is killed, alone or with all of its group but the child: what was held goes on. */
+static void test_hold_killed(int signal_number)
+{
+    int told[2];
+    char byte;
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;) pause();
+    CHECK(pid > 0 && pipe(told) == 0);
+    pid_t helper = fork();
+    CHECK(helper >= 0);
+    if (helper == 0) {
+        struct hold h = {0};
+        setpgid(0, 0);
+        if (!hold_take(&h, pid) || !hold_take(&h, pid) || write(told[1], "", 1) != 1) _exit(1);
+        for (;;) pause();
+    }
+    close(told[1]);
+    CHECK(read(told[0], &byte, 1) == 1);
+    CHECK(!runs(pid));
+    CHECK(kill(signal_number == SIGKILL ? helper : -helper, signal_number) == 0 && waitpid(helper, NULL, 0) == helper);
+    CHECK(read(told[0], &byte, 1) == 0); /* the child has nothing of the helper's open */
+    CHECK(soon(pid));
+    close(told[0]);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
 int main(void)
 {
     test_requests();
     test_mappings();
     test_self();
     test_hold();
+    test_hold_killed(SIGKILL);
+    test_hold_killed(SIGTERM);
     return 0;
 }
