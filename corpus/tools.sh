@@ -25,14 +25,14 @@ image_pack() {
   mv "$2.new" "$2"
 }
 
-# corpus_guest DIR IMAGE: once, and when a source is newer; a guest in DIR and its programs in IMAGE
+# corpus_guest DIR IMAGE [--general]: once, and when a source is newer; a guest in DIR (with that kernel) and its programs in IMAGE
 corpus_guest() {
   local dir=$1 image=$2 kernel root p path i
   if [[ -s $dir/base.cpio && -s $image ]]; then
-    [[ -n $(find "$SOURCE"/corpus/{errands*,tools.sh} "$SOURCE"/tests/guest/{*.c,*.h,init,kernel} -newer "$image") ]] || return 0
+    [[ -n $(find "$SOURCE"/corpus/{errands*,tools.sh} "$SOURCE"/tests/guest/{*.c,*.h,init,kernel} \( -newer "$image" -o -newer "$dir/base.cpio" \)) ]] || return 0
   fi
   mkdir -p "$dir"
-  guest_build "$dir/new" || return 1
+  guest_build "$dir/new" "${@:3}" || return 1
   kernel=$(dirname "$(readlink "$dir/new/vmlinux")")
   (cd "$kernel" && find optional | cpio -o -H newc -R 0:0 --quiet) >>"$dir/new/base.cpio"
   mv "$dir"/new/{vmlinux,base.cpio} "$dir/"

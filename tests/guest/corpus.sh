@@ -9,6 +9,9 @@ one_line_error "$SOURCE/corpus/make" --jobs many -o corpus
 one_line_error "$SOURCE/corpus/make" --mib 4 -o corpus
 one_line_error "$SOURCE/corpus/make" --days some -o corpus
 [[ $("$SOURCE/corpus/make" --list --days 2 --mib 512 --only 'day-*' | xargs) == 'day-ext4-512-1 day-luks-512-2' ]] || fail "--days"
+one_line_error "$SOURCE/corpus/make" --filesystems ext4,zfs -o corpus
+[[ $("$SOURCE/corpus/make" --list --rounds 1 --filesystems jfs,f2fs,nilfs2,reiserfs,udf,gfs2 --only '@(zip|inplace|dpkg)-*' | xargs) == \
+  'zip-jfs-16-1 inplace-jfs-16-1 dpkg-gfs2-24-1' ]] || fail "--filesystems"
 [[ $("$SOURCE/corpus/make" --list --only '*-luks-*-1' | wc -l) -gt 4 ]] || fail "--list"
 
 export CHRONOVISOR=$BUILD/cli/chronovisor
