@@ -64,11 +64,12 @@ bool ransap_mode(struct ransap *r)
 static bool read_options(struct ransap *r)
 {
     const char *features = cli_value(r->args, "--features");
-    r->paired_set = !features || strcmp(features, "default") == 0 ? FEATURES_DEFAULT : strcmp(features, "wide") == 0 ? FEATURES_WIDE : FEATURES_PAPER;
-    if (r->paired_set == FEATURES_PAPER && strcmp(features, "paper") != 0) {
-        cli_failf(r->args, "--features '%.40s' is unknown; choose paper, default or wide", features);
+    int set = features ? feature_set_find(features) : FEATURES_DEFAULT;
+    if (set < 0 || set == FEATURES_READ) {
+        cli_failf(r->args, "--features '%.40s' is unknown; choose paper, default, wide or content", features);
         return false;
     }
+    r->paired_set = (enum feature_set)set;
     if (!ransap_mode(r)) return false;
     r->keep_artefacts = cli_flag(r->args, "--keep-artefacts");
     return cli_duration(r->args, "--skip", &r->skip_ns);

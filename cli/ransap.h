@@ -50,7 +50,7 @@ void ransap_report(const struct cli_args *args, const struct dataset_report *rep
 
 #define CLI_OPT_RANSAP {"--ransap", "DIR", "the data set: the folder that holds dataset/"}
 #define CLI_OPT_CORPUS {"--corpus", "DIR", "in its place, our own recordings: the folder that holds manifest.json"}
-#define CLI_OPT_FEATURES {"--features", "SET", "default; wide: many, of all kinds; paper: the five of the RanSAP papers"}
+#define CLI_OPT_FEATURES {"--features", "SET", "default; wide: many, of all kinds; content: many, of what became of contents; paper: the five of the RanSAP papers"}
 #define CLI_OPT_MODE {"--mode", "MODE", "paired: streams with writes and reads; read: reads only; any: both (default)"}
 #define CLI_OPT_DECISION {"--decision", "T,D,C", "threshold, drift and cap of the alarm, in place of the usual ones"}
 #define CLI_OPT_CLASSES {"--classes", "family|two", "learn every family, or just ransomware and not (default: two with --corpus)"}

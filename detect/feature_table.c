@@ -13,6 +13,9 @@ enum form {
     DEVIATION, /* lg of it */
     REGIONS,  /* lg of the 1 MiB regions that side num touched */
     SPREAD,   /* regions a MiB */
+    TURNED,   /* lg of the plain pieces read, but no more than num exceeds den: so much was read plain and written as num */
+    TURNED_SHARE, /* of the plain pieces read */
+    EVEN,     /* the lesser of both by the greater: 1 where as much was read plain as num exceeds den */
 };
 
 enum in {
@@ -20,6 +23,8 @@ enum in {
     FULL = 1 << FEATURES_DEFAULT,
     READ = 1 << FEATURES_READ,
     WIDE = 1 << FEATURES_WIDE,
+    CONTENT = 1 << FEATURES_CONTENT,
+    BOTH = WIDE | CONTENT,
 };
 
 struct feature {
@@ -44,16 +49,16 @@ static const struct feature feature[] = {
 
     /* Monotone: a file encrypted in place is read and overwritten, and what overwrites it looks random; one encrypted
      * elsewhere is read, as much is written, and then it goes. */
-    ANY("scrambles", LOGRATE, COUNT_SCRAMBLES, 0, FULL | WIDE),
-    ANY("rising", LOGRATE, COUNT_RISING, 0, FULL | WIDE),
-    SLOW("exchanges", LEAST, COUNT_SEALED, COUNT_THROUGH, FULL | WIDE),
-    SLOW("discarded", LEAST, COUNT_SEALED, COUNT_DISCARDS_CROSSED, FULL | WIDE),
+    ANY("scrambles", LOGRATE, COUNT_SCRAMBLES, 0, FULL | BOTH),
+    ANY("rising", LOGRATE, COUNT_RISING, 0, FULL | BOTH),
+    SLOW("exchanges", LEAST, COUNT_SEALED, COUNT_THROUGH, FULL | BOTH),
+    SLOW("discarded", LEAST, COUNT_SEALED, COUNT_DISCARDS_CROSSED, FULL | BOTH),
     /* Files small and large gone through to their end; others read one kind, or parts of the other. */
     SLOW("whole", LEAST, COUNT_SMALL, COUNT_ENDED, READ | WIDE),
     SLOW("through", LOGRATE, COUNT_THROUGH, 0, READ | WIDE),
     SLOW("read_run", SIZE, COUNT_BYTES, COUNT_RUNS, FULL | READ | WIDE), /* the one where less is worse */
     /* Not monotone from here on. */
-    ANY("read_lg", LOGRATE, COUNT_BYTES, 0, WIDE),
+    ANY("read_lg", LOGRATE, COUNT_BYTES, 0, BOTH),
     ON(1, "read_run", SIZE, COUNT_BYTES, COUNT_RUNS, WIDE),
     SLOW("read_forward", SHARE, COUNT_FORWARD, COUNT_RUNS, WIDE),
     SLOW("read_back", SHARE, COUNT_BACK, COUNT_RUNS, WIDE),
@@ -64,42 +69,49 @@ static const struct feature feature[] = {
     SLOW("read_depth0", SHARE, COUNT_DEPTH0, COUNT_PIECES, WIDE),
     SLOW("read_depth1", SHARE, COUNT_DEPTH1, COUNT_PIECES, WIDE),
     SLOW("read_depth2", SHARE, COUNT_DEPTH2, COUNT_PIECES, WIDE),
-    SLOW("read_again", SHARE, COUNT_AGAIN, COUNT_PIECES, WIDE),
+    SLOW("read_again", SHARE, COUNT_AGAIN, COUNT_PIECES, BOTH),
     SLOW("read_deviation", DEVIATION, 0, 0, WIDE),
     SLOW("read_spread", SPREAD, 0, COUNT_BYTES, WIDE),
-    ANY("write_lg", LOGRATE, COUNT_BYTES_W, 0, WIDE),
+    ANY("write_lg", LOGRATE, COUNT_BYTES_W, 0, BOTH),
     ANY("write_run", SIZE, COUNT_BYTES_W, COUNT_RUNS_W, WIDE),
     SLOW("write_depth0", SHARE, COUNT_DEPTH0_W, COUNT_PIECES_W, WIDE),
-    SLOW("write_again", SHARE, COUNT_AGAIN_W, COUNT_PIECES_W, WIDE),
-    ANY("write_crossed", SHARE, COUNT_CROSSED_W, COUNT_PIECES_W, WIDE),
-    SLOW("write_crossed_lg", LOGRATE, COUNT_CROSSED_W, 0, WIDE),
-    SLOW("write_overwrites", LOGRATE, COUNT_OVERWRITES, 0, WIDE),
-    SLOW("write_quick", SHARE, COUNT_QUICK, COUNT_CROSSED_W, WIDE),
-    SLOW("write_delay", SIZE, COUNT_DELAY, COUNT_CROSSED_W, WIDE),
-    ANY("write_entropy", MEAN, COUNT_ENTROPY, COUNT_ENTROPY_KNOWN, WIDE),
-    ANY("write_high", SHARE, COUNT_HIGH, COUNT_ENTROPY_KNOWN, WIDE),
-    SLOW("write_plain", SHARE, COUNT_PLAIN, COUNT_ENTROPY_KNOWN, WIDE),
-    SLOW("write_crossed_high", SHARE, COUNT_CROSSED_HIGH, COUNT_CROSSED_KNOWN, WIDE),
+    SLOW("write_again", SHARE, COUNT_AGAIN_W, COUNT_PIECES_W, BOTH),
+    ANY("write_crossed", SHARE, COUNT_CROSSED_W, COUNT_PIECES_W, BOTH),
+    SLOW("write_crossed_lg", LOGRATE, COUNT_CROSSED_W, 0, BOTH),
+    SLOW("write_overwrites", LOGRATE, COUNT_OVERWRITES, 0, BOTH),
+    SLOW("write_quick", SHARE, COUNT_QUICK, COUNT_CROSSED_W, BOTH),
+    SLOW("write_delay", SIZE, COUNT_DELAY, COUNT_CROSSED_W, BOTH),
+    ANY("write_entropy", MEAN, COUNT_ENTROPY, COUNT_ENTROPY_KNOWN, BOTH),
+    ANY("write_high", SHARE, COUNT_HIGH, COUNT_ENTROPY_KNOWN, BOTH),
+    SLOW("write_plain", SHARE, COUNT_PLAIN, COUNT_ENTROPY_KNOWN, BOTH),
+    SLOW("write_crossed_high", SHARE, COUNT_CROSSED_HIGH, COUNT_CROSSED_KNOWN, BOTH),
     SLOW("write_deviation", DEVIATION, 1, 0, WIDE),
     SLOW("write_spread", SPREAD, 1, COUNT_BYTES_W, WIDE),
     SLOW("write_regions", REGIONS, 1, 0, WIDE),
-    SLOW("write_novel", SHARE, COUNT_NOVEL, COUNT_DEDUP_KNOWN, WIDE),
-    ANY("destroyed", LOGRATE, COUNT_DESTROYED, 0, WIDE),
-    ANY("spoiled", LOGRATE, COUNT_SPOILED, 0, WIDE),
-    SLOW("destroyed_share", SHARE, COUNT_DESTROYED, COUNT_OLD_KNOWN, WIDE),
-    SLOW("blanked", LOGRATE, COUNT_BLANKED, 0, WIDE),
-    SLOW("dropped", LOGRATE, COUNT_DISCARDS_FULL, 0, WIDE),
-    SLOW("alike", LOGRATE, COUNT_ALIKE, 0, WIDE),
-    SLOW("alike_share", SHARE, COUNT_ALIKE, COUNT_RUNS_W, WIDE),
-    SLOW("read_entropy", MEAN, COUNT_READ_ENTROPY, COUNT_READ_KNOWN, WIDE),
-    SLOW("read_plain", SHARE, COUNT_READ_PLAIN, COUNT_READ_KNOWN, WIDE),
+    SLOW("write_novel", SHARE, COUNT_NOVEL, COUNT_DEDUP_KNOWN, BOTH),
+    ANY("destroyed", LOGRATE, COUNT_DESTROYED, 0, BOTH),
+    ANY("spoiled", LOGRATE, COUNT_SPOILED, 0, BOTH),
+    SLOW("destroyed_share", SHARE, COUNT_DESTROYED, COUNT_OLD_KNOWN, BOTH),
+    SLOW("blanked", LOGRATE, COUNT_BLANKED, 0, BOTH),
+    SLOW("dropped", LOGRATE, COUNT_DISCARDS_FULL, 0, BOTH),
+    SLOW("alike", LOGRATE, COUNT_ALIKE, 0, BOTH),
+    SLOW("alike_share", SHARE, COUNT_ALIKE, COUNT_RUNS_W, BOTH),
+    SLOW("read_entropy", MEAN, COUNT_READ_ENTROPY, COUNT_READ_KNOWN, BOTH),
+    SLOW("read_plain", SHARE, COUNT_READ_PLAIN, COUNT_READ_KNOWN, BOTH),
     SLOW("switch", SHARE, COUNT_SWITCH, COUNT_COMMANDS, WIDE),
+    /* Of contents alone, wherever they lie: what was read plain and written as if random; what was written as base64 of such. */
+    SLOW("turned", TURNED, COUNT_HIGH, COUNT_READ_HIGH, CONTENT),
+    SLOW("turned_share", TURNED_SHARE, COUNT_HIGH, COUNT_READ_HIGH, CONTENT),
+    SLOW("even", EVEN, COUNT_HIGH, COUNT_READ_HIGH, CONTENT),
+    SLOW("traded", LEAST, COUNT_HIGH, COUNT_PIECES, CONTENT),
+    SLOW("flat_share", SHARE, COUNT_FLAT, COUNT_ENTROPY_KNOWN, CONTENT),
+    SLOW("flat_read", LEAST, COUNT_FLAT, COUNT_READ_KNOWN, CONTENT),
 };
 #define MONOTONE_SETS (FULL | READ)
 #define FEATURES (sizeof feature / sizeof *feature)
 _Static_assert(FEATURES <= FEATURES_MAX, "a row holds them all");
 
-static const char *const set_name[FEATURE_SETS] = {"paper", "default", "read", "wide"};
+static const char *const set_name[FEATURE_SETS] = {"paper", "default", "read", "wide", "content"};
 
 const char *feature_set_name(enum feature_set set)
 {
@@ -109,7 +121,7 @@ const char *feature_set_name(enum feature_set set)
 /* 4 MiB: files are lost meanwhile. The others are rates a second, or compared with figures that are. */
 unsigned feature_set_fill(enum feature_set set)
 {
-    return set == FEATURES_WIDE ? 1024 : UINT32_MAX;
+    return set == FEATURES_WIDE || set == FEATURES_CONTENT ? 1024 : UINT32_MAX;
 }
 
 int feature_set_find(const char *name)
@@ -168,9 +180,25 @@ static double share(uint64_t num, uint64_t den)
     return den ? (double)num / (double)den : 0;
 }
 
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t greater(uint64_t a, uint64_t b)
+{
+    return a < b ? b : a;
+}
+
+/* How much more was written of one kind than was read of it. */
+static uint64_t excess(const uint64_t *sum, const struct feature *f)
+{
+    return sum[f->num] > sum[f->den] ? sum[f->num] - sum[f->den] : 0;
+}
+
 static double value(const struct windows *w, const struct feature *f)
 {
-    const uint64_t *sum = w->sum[f->window];
+    const uint64_t *sum = w->sum[f->window], plain = sum[COUNT_READ_PLAIN];
     unsigned ticks = window_ticks[f->window];
     double variance;
 
@@ -179,7 +207,10 @@ static double value(const struct windows *w, const struct feature *f)
     case LOGRATE: return lg(sum[f->num]);
     case SHARE: return share(sum[f->num], sum[f->den]);
     case MEAN: return share(sum[f->num], sum[f->den]) / 65535;
-    case LEAST: return lg(sum[f->num] < sum[f->den] ? sum[f->num] : sum[f->den]);
+    case LEAST: return lg(lesser(sum[f->num], sum[f->den]));
+    case TURNED: return lg(lesser(excess(sum, f), plain));
+    case TURNED_SHARE: return share(lesser(excess(sum, f), plain), plain);
+    case EVEN: return share(lesser(excess(sum, f), plain), greater(excess(sum, f), plain));
     case SIZE: return sum[f->den] ? lg(sum[f->num] / sum[f->den]) : 64;
     case VARIANCE: return moment_variance(&w->lba[f->window][f->num]);
     case DEVIATION:

@@ -13,6 +13,8 @@
 #define ENTROPY_PLAIN 45874u /* 0.7 */
 #define ENTROPY_OLD 58981u   /* 0.9 */
 #define ENTROPY_BLANK 1311u  /* 0.02 */
+#define ENTROPY_FLAT_MIN 48906u /* 5.97 bits of 8: 64 symbols in 4 KiB, even so many as there are of each by chance */
+#define ENTROPY_FLAT_MAX 49316u /* 6.02: and an end of line after 76 */
 #define LENGTHS 2048u        /* blocks; longer runs are as long as any other such */
 #define LENGTH_MIN 3u        /* blocks; shorter runs are alike by chance */
 #define DISCARD_LOOKED 256u  /* blocks of a discard that are looked up: a bound on its cost */
@@ -175,6 +177,7 @@ static void account_content(struct features *f, struct tick *t, const struct acc
         count[COUNT_HIGH] += a->entropy > ENTROPY_HIGH;
         if (a->entropy > ENTROPY_HIGH) count[COUNT_SEALED] += (uint64_t)streams_mark(&f->streams[1], MARK_SEALED);
         count[COUNT_PLAIN] += a->entropy < ENTROPY_PLAIN;
+        count[COUNT_FLAT] += a->entropy >= ENTROPY_FLAT_MIN && a->entropy <= ENTROPY_FLAT_MAX;
         if (read_age) {
             count[COUNT_CROSSED_KNOWN]++;
             count[COUNT_CROSSED_ENTROPY] += a->entropy;
@@ -235,6 +238,7 @@ void features_push(struct features *f, const struct access *a, feature_row_fn *f
         t->count[COUNT_READ_KNOWN]++;
         t->count[COUNT_READ_ENTROPY] += a->old_entropy;
         t->count[COUNT_READ_PLAIN] += a->old_entropy < ENTROPY_PLAIN;
+        t->count[COUNT_READ_HIGH] += a->old_entropy > ENTROPY_HIGH;
     }
 }
 

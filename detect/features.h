@@ -19,8 +19,9 @@
 
 /* PAPER: the five of the RanSAP papers. DEFAULT: few, of what encrypting files must do, for streams of reads and writes.
  * READ: the same of reads alone, for streams (or data sets) that have nothing else. WIDE: rates and shares of all kinds;
- * best on programs that were learnt, worst on others. */
-enum feature_set { FEATURES_PAPER, FEATURES_DEFAULT, FEATURES_READ, FEATURES_WIDE, FEATURE_SETS };
+ * best on programs that were learnt, worst on others. CONTENT: what became of contents, and how much; little of where a file system
+ * puts them, which another does otherwise. */
+enum feature_set { FEATURES_PAPER, FEATURES_DEFAULT, FEATURES_READ, FEATURES_WIDE, FEATURES_CONTENT, FEATURE_SETS };
 
 /* Names are stable: models are trained by them. NULL for an unknown set or index. */
 const char *feature_set_name(enum feature_set set);

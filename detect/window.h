@@ -34,6 +34,7 @@ enum count {
     COUNT_ENTROPY,                      /* sum over them, 65535 each at most */
     COUNT_HIGH,                         /* of them, above 0.97 */
     COUNT_PLAIN,                        /* below 0.7 */
+    COUNT_FLAT,                         /* as of 64 symbols that are as frequent: base64 of what looks random */
     COUNT_CROSSED_KNOWN,                /* writes over a block read within a minute, entropy known */
     COUNT_CROSSED_ENTROPY, COUNT_CROSSED_HIGH,
     COUNT_OVERWRITES,                   /* runs of writes that overwrite what was read within a minute */
@@ -48,6 +49,7 @@ enum count {
     COUNT_READ_KNOWN,                   /* reads of known content */
     COUNT_READ_ENTROPY,                 /* sum over them */
     COUNT_READ_PLAIN,                   /* of them, below 0.7 */
+    COUNT_READ_HIGH,                    /* of them, above 0.97 */
     COUNT_ALIKE,                        /* runs of high entropy written, as long as one that was read within a minute */
     COUNT_DEDUP_KNOWN, COUNT_NOVEL,
     COUNT_DISCARDS,                     /* pieces of at most a block that were discarded */

@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 names() { "$rows" "$1" names | cut -d' ' -f1 | paste -sd,; }
 for seed in 1 2 3 4; do python3 -B "$reference" make "$seed" 150 >"$work/made-$seed.accesses"; done
 for vector in "$here"/vectors/*.accesses "$work"/*.accesses; do
-  for set in paper default read wide; do
+  for set in paper default read wide content; do
     "$rows" "$set" <"$vector" >"$work/ours"
     python3 -B "$reference" rows "$set" "$(names "$set")" <"$vector" >"$work/theirs"
     [[ -s $work/ours ]] || { echo "features: $vector: no rows"; exit 1; }

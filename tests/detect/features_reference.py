@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 
 TICK, READ, WRITE, DISCARD = 10**9, 0, 1, 2
-FILL = {"wide": 1024}  # pieces after which a tick is over before its second is
+FILL = {"wide": 1024, "content": 1024}  # pieces after which a tick is over before its second is
 CONTINUED, ENTROPY, OLD, NOVEL, DEDUP = 1, 2, 4, 8, 16
 
 
@@ -118,6 +118,7 @@ class Stream:
             count["read_known"] += 1
             count["read_entropy"] += old
             count["read_plain"] += old < 45874
+            count["read_high"] += old > 63569
 
     def length(self, count, sectors, marks, side, now):
         blocks = min(2047, (sectors + 7) // 8)
@@ -140,6 +141,7 @@ class Stream:
             count["entropy"] += entropy
             count["high"] += high
             count["plain"] += entropy < 45874
+            count["flat"] += 48906 <= entropy <= 49316
             if high:
                 count["sealed"] += runs.mark("sealed")
             if age is not None:
@@ -190,6 +192,10 @@ class Window:
             return self.share(*of) / 65535
         if form == "least":
             return lg(min(self.sum[of[0]], self.sum[of[1]]))
+        if form in ("turned", "turned_share", "even"):
+            plain, more = self.sum["read_plain"], max(0, self.sum["high"] - self.sum["read_high"])
+            both, most = min(plain, more), plain if form == "turned_share" else max(plain, more)
+            return lg(both) if form == "turned" else both / most if most else 0.0
         if form == "size":
             return lg(self.sum[of[0]] // self.sum[of[1]]) if self.sum[of[1]] else 64.0
         if form == "variance":
@@ -217,6 +223,9 @@ def features():
          "destroyed_share": ("share", "destroyed", "old_known"), "dropped": ("lg", "discards_full"),
          "alike": ("lg", "alike"), "alike_share": ("share", "alike", ("runs", 1)),
          "read_entropy": ("mean", "read_entropy", "read_known"), "read_plain": ("share", "read_plain", "read_known"),
+         "turned": ("turned",), "turned_share": ("turned_share",), "even": ("even",),
+         "traded": ("least", "high", ("pieces", 0)), "flat_share": ("share", "flat", "entropy_known"),
+         "flat_read": ("least", "flat", "read_known"),
          "write_novel": ("share", "novel", "dedup_known"), "switch": ("share", ("switch", 0), ("commands", 0))}
     for which, name in enumerate(("read", "write")):
         f |= {f"{name}_lg": ("lg", ("bytes", which)), f"{name}_bytes_s": ("rate", ("bytes", which)),
@@ -274,11 +283,11 @@ def make(seed, actions):
         left, flags = sectors, 0
         while left:
             n = min(left, 8)
-            entropy = rng.randrange(63000, 65536) if high else rng.choice((0, 1311, 50000)) if rng.random() < .1 else rng.randrange(20000, 64000)
+            entropy = rng.randrange(63000, 65536) if high else rng.choice((0, 1311, 50000, 48905, 48906, 49316, 49317)) if rng.random() < .1 else rng.randrange(20000, 64000)
             known = (ENTROPY if rng.random() < .95 else 0) | (OLD if rng.random() < .5 else 0)
             known |= DEDUP | (NOVEL if rng.random() < .5 else 0) if rng.random() < .3 else 0
             out.append((now - rng.choice((0, 0, 0, 50)), lba, n, kind, flags | (known if kind == WRITE else known & OLD),
-                        entropy if kind == WRITE else 0, rng.choice((0, 1311, rng.randrange(65536))) if known & OLD else 0))
+                        entropy if kind == WRITE else 0, rng.choice((0, 1311, 63570, rng.randrange(65536))) if known & OLD else 0))
             flags, lba, left = CONTINUED, lba + n, left - n
     for _ in range(actions):
         what, lba, size = rng.random(), rng.randrange(1 << 34) * 8, rng.randrange(1, 300)
