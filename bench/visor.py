@@ -7,7 +7,6 @@ import time
 import core
 
 WATCHED, PLAIN = "EPYC,+svm,+npt", "EPYC,-svm"
-DISK = ["-drive", "format=raw,if=none,id=disk,file={disk}", "-device", "nvme,drive=disk,serial=CHV0001"]
 
 
 def shell(bench, script, **env):
@@ -58,22 +57,81 @@ echo "@@ took $a $(cut -d' ' -f1 /proc/uptime)"
     bench.report(core.median([p[0] for p in pairs]), core.median([p[1] for p in pairs]), pairs, what="SHA-256 of 4 x 48 MiB in memory")
 
 
+# Program and address that the plugin bench/visor_count.c knows again: whatever runs there is `mark` in the guest.
+MARK, MARK_AT = "mov $60, %eax; xor %edi, %edi; syscall", "66600000"
+KINDS = {"nvme": "nvme0n1", "ahci": "sda"}
+DEPTHS, FEW, MANY = (1, 32), 200, 1200
+
+
+def io_prepare(bench):
+    """The machine with both kinds of disks, the plugin, and a collector: returns its process and the machine's configuration."""
+    core.needs("cc", "openssl")
+    shell(bench, 'machine_build machine --files "$SOURCE/bench/visor_write.c"')
+    (bench.dir / "mark.c").write_text(f'__asm__(".globl _start\\n_start: {MARK}");')
+    for command in (f"cc -nostdlib -static -Wl,-Ttext=0x{MARK_AT},--build-id=none -o machine/root/bin/mark mark.c",
+                    f"cc -std=gnu11 -O2 -fPIC -shared -fvisibility=hidden -o count.so {core.SOURCE}/bench/visor_count.c",
+                    "openssl rand -hex 32 >key && chmod 600 key", "truncate -s 64M nvme.img sata.img"):
+        if subprocess.run(command, shell=True, cwd=bench.dir, capture_output=True).returncode:
+            raise core.Unable(f"{command} failed")
+    log = open(bench.dir / "log", "w+")
+    collector = subprocess.Popen([core.program(), "collect", "--udp", "127.0.0.1:0", "--key", "key", "--store", "store", "--rest", "zero",
+                                  "--json"], cwd=bench.dir, stdout=log, stderr=log)
+    port, until = None, time.monotonic() + 20
+    while not port and time.monotonic() < until:
+        time.sleep(0.1)
+        port = re.search(r"127\.0\.0\.1:(\d+)", (bench.dir / "log").read_text())
+    if not port:
+        collector.kill()
+        raise core.Unable("collect does not listen")
+    return collector, (f"nic 00:06.0\naddress 10.0.2.15\ncollector 10.0.2.2\nport {port[1]}\nkey {(bench.dir / 'key').read_text()}"
+                       "finish_seconds 100")
+
+
+def io_task():
+    lines = ["echo 0 >/proc/sys/kernel/printk"]
+    for disk in KINDS.values():
+        for depth in DEPTHS:
+            for count in (FEW, MANY):
+                lines += ["sleep 1; mark", f"visor_write /dev/{disk} {depth} {count} || echo '@@ failed'", "mark"]
+    return "\n".join(lines) + "\n"
+
+
+def io_counts(bench, cpu, config, own):
+    """One boot: for each kind and depth what the plugin counted a write: (outside, entries, instructions in us, waiting entries, of those)."""
+    devices = ["-drive", "format=raw,if=none,id=n,file=nvme.img", "-device", "nvme,drive=n,serial=CHV0001", "-drive",
+               "format=raw,if=none,id=s,file=sata.img", "-device", "ide-hd,drive=s,bus=ide.1,serial=CHV0002", "-netdev", "user,id=net",
+               "-device", "e1000e,netdev=net,addr=6,romfile=", "-plugin", f"./count.so,out=counts,own={own},mark={MARK_AT}"]
+    console = boot(bench, cpu, io_task(), config, *devices)[1]
+    at = re.search(r"memory at ([0-9a-f]+) \+ (\d+) KiB", console)
+    found = f"{at[1]}-{int(at[1], 16) + int(at[2]) * 1024:x}" if at else "0-0"
+    marks = [[int(n) for n in line.split()] for line in (bench.dir / "counts").read_text().splitlines()]
+    if "@@ failed" in console or len(marks) != 4 * len(KINDS) * len(DEPTHS):
+        raise core.Unable(f"the load: {len(marks)} marks; {console[-300:]}")
+    spent = [[b - a for a, b in zip(marks[i], marks[i + 1])] for i in range(0, len(marks), 2)]
+    each = [[(b - a) / (MANY - FEW) for a, b in zip(spent[i], spent[i + 1])] for i in range(0, len(spent), 2)]
+    names = [f"{kind}_qd{depth}" for kind in KINDS for depth in DEPTHS]
+    return found, dict(zip(names, each))
+
+
 def io(bench):
-    disk = bench.dir / "disk.img"
-    with open(disk, "wb") as f:
-        f.truncate(32 << 20)
-    task = """echo 0 >/proc/sys/kernel/printk
-dd if=/dev/zero of=/file bs=1M count=4 2>/dev/null
-dd if=/file of=/dev/nvme0n1 bs=4k count=1000 oflag=direct 2>/dev/null
-"""
-    runs = []
-    for _ in range(bench.runs):
-        console = boot(bench, WATCHED, task, "print_events 1", *[word.format(disk=disk) for word in DISK])[1]
-        exits = [int(n) for n in re.findall(r"event 0:1 op 2 .* sectors 8 .*exits (\d+)", console)]
-        if len(exits) != 1000:
-            raise core.Unable(f"{len(exits)} writes were seen, not 1000")
-        runs.append(((exits[-1] - exits[0]) / (len(exits) - 1), None))
-    bench.report(core.median([r[0] for r in runs]), None, [[r[0]] for r in runs], what="4 KiB writes to NVMe, one at a time; every exit counts")
+    collector, config = io_prepare(bench)
+    try:
+        own = io_counts(bench, WATCHED, config, "0-0")[0]
+        plain = io_counts(bench, PLAIN, config, "0-0")[1]
+        runs = []
+        for _ in range(bench.runs):
+            found, counts = io_counts(bench, WATCHED, config, own)
+            if found != own:
+                raise core.Unable(f"the hypervisor is at {found} now, not {own}")
+            runs.append(counts)
+    finally:
+        collector.terminate()
+        collector.wait()
+    for name in runs[0]:
+        outside, work, inside, waits, waiting = (core.median([r[name][i] for r in runs]) for i in range(5))
+        bench.report(work + waits, None, [[r[name][1] + r[name][3]] for r in runs], name=f"visor-io {name}",
+                     working_exits=work, instructions=inside, waiting_instructions=waiting, guest_instructions=outside,
+                     without=plain[name][0], what="of a recorded 4 KiB write: exits, instructions in the hypervisor and in the guest")
 
 
 def run(bench):

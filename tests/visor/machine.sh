@@ -17,7 +17,7 @@ machine_build() {
   shift
   case ${1:-} in
     --ahci) which=(--ahci) orders=(order); shift ;;
-    --files) which=(--ahci) orders=(order files.order); shift ;;
+    --files) which=(--ahci) orders=(order storage.order); shift ;;
   esac
   kernel=$("$SOURCE/tests/visor/kernel" "${which[@]}") || return 1
   rm -rf "$dir"
@@ -78,7 +78,7 @@ machine_qemu() {
   timeout "$MACHINE_SECONDS" qemu-system-x86_64 -M q35 -accel tcg -cpu "${MACHINE_CPU:-EPYC,+svm,+npt}" -smp "${MACHINE_SMP:-1}" \
     -m "${MACHINE_MEMORY:-512M}" -nodefaults -display none -no-reboot -nic none -serial stdio \
     -drive "if=pflash,format=raw,readonly=on,file=$OVMF/OVMF_CODE_4M.fd" -drive "if=pflash,format=raw,file=$dir/vars.fd" \
-    "${esp[@]}" "$@" </dev/null 2>"$dir/qemu.err" | tr -d '\r' >"$dir/console" || { machine_died "$dir"; return 1; }
+    "${esp[@]}" "$@" </dev/null 2>"$dir/qemu.err" | stdbuf -oL tr -d '\r' >"$dir/console" || { machine_died "$dir"; return 1; }
 }
 
 machine_died() {

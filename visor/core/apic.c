@@ -1,10 +1,11 @@
 #include "visor/core/apic.h"
 #include "visor/arch/x86/cpu.h"
+#include "visor/core/clock.h"
 #include "visor/core/mmio.h"
 #include "visor/core/print.h"
 #include "visor/core/smp.h"
 
-enum { APIC_ID = 0x20, APIC_ICR = 0x300, APIC_ICR_HIGH = 0x310 };
+enum { APIC_ID = 0x20, APIC_EOI = 0xb0, APIC_ICR = 0x300, APIC_ICR_HIGH = 0x310 };
 enum { MODE_NMI = 4, MODE_INIT = 5, MODE_SIPI = 6, BASE_X2APIC = 1 << 10, BASE_ENABLED = 1 << 11 };
 enum { ICR_LOGICAL = 1 << 11, ICR_PENDING = 1 << 12, ICR_ASSERT = 1 << 14, ICR_LEVEL = 1 << 15 };
 enum { TO_SELF = 1, TO_ALL = 2, TO_OTHERS = 3, KICK_TRIES = 1000000 };
@@ -67,6 +68,7 @@ static struct vcpu *current(void)
 static bool page_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
 {
     (void)arg;
+    if (offset == APIC_EOI) current()->eoi_ns = clock_ns();
     if (offset != APIC_ICR) return false;
     apic_icr_write(current(), (uint32_t)value, false);
     return true;

@@ -26,6 +26,7 @@ struct vcpu {
     uint32_t in_guest;   /* may be using translations */
     uint32_t nmi;        /* an NMI for the guest is pending */
     struct svm_cpu *svm; /* the vendor's */
+    uint64_t eoi_ns;     /* when the guest last wrote the end of an interrupt to the local APIC's page; 0: never */
 };
 
 extern struct vcpu vcpus[VCPU_MAX];

@@ -1,9 +1,11 @@
 /* What a VM exit leads to. */
 #include "visor/arch/x86/svm/svm.h"
+#include "visor/core/clock.h"
 #include "visor/core/memory.h"
 #include "visor/core/print.h"
 
 enum { FAULT_WRITE = 1 << 1 };
+#define EOI_RECENT_NS UINT64_C(20000000) /* five ticks of a slow clock */
 #define FAULT_IN_TABLES (UINT64_C(1) << 33)
 
 void vcpu_code(const struct vcpu *vcpu, struct vcpu_code *code)
@@ -109,15 +111,18 @@ static void shutdown(struct svm_cpu *cpu)
     panic("the reset did not come");
 }
 
-/* While evidence is on its way, exits have to come: a guest that waits for interrupts polls instead, and one that
- * computes exits with its next interrupt, which it then gets, and when it returns from that. */
+/* While evidence is on its way, exits have to come: a guest that waits for interrupts polls instead. One that computes exits at the end of
+ * its next interrupt, if it writes that to the local APIC's page, as it did a moment ago; otherwise with its next interrupt, which it then
+ * gets, and when it returns from that. */
 static void keep_going(struct svm_cpu *cpu)
 {
     struct vmcb *v = cpu->vmcb;
     uint64_t code = v->exit_code;
     v->intercept1 &= ~(uint32_t)(INTERCEPT_INTERRUPT | INTERCEPT_HLT | (cpu->in_nmi ? 0 : INTERCEPT_IRET));
     if (!exit_busy(code == EXIT_HLT)) return;
-    v->intercept1 |= INTERCEPT_HLT | (code == EXIT_INTERRUPT ? INTERCEPT_IRET : INTERCEPT_INTERRUPT);
+    v->intercept1 |= INTERCEPT_HLT;
+    if (clock_ns() - cpu->vcpu->eoi_ns > EOI_RECENT_NS)
+        v->intercept1 |= code == EXIT_INTERRUPT ? INTERCEPT_IRET : INTERCEPT_INTERRUPT;
 }
 
 static void dispatch(struct svm_cpu *cpu)
