@@ -83,6 +83,7 @@ struct chv_record *sink_add(struct sink *s, uint8_t **content, struct chv_err *e
 /* A range of more than 2 TiB takes several events. */
 int sink_gap(struct sink *s, uint32_t device, uint8_t reason, uint64_t events, bool all, uint64_t time_ns, struct chv_err *err)
 {
+    if (!time_ns) time_ns = clock_now_ns();
     uint64_t left = all ? s->devices[device].bytes / CHV_SECTOR_BYTES : 0, lba = 0;
     do {
         uint8_t *unused;
@@ -90,7 +91,7 @@ int sink_gap(struct sink *s, uint32_t device, uint8_t reason, uint64_t events, b
         if (!r) return -err->code;
         uint64_t part = left < GAP_SECTORS_MAX ? left : GAP_SECTORS_MAX;
         *r = (struct chv_record){.space = s->spaces[device], .op = CHV_OP_GAP, .lba = lba, .sectors = (uint32_t)part, .time_ns = time_ns,
-                                 .gap = {.reason = reason, .events = events, .first_time_ns = time_ns ? time_ns : clock_now_ns()}};
+                                 .gap = {.reason = reason, .events = events, .first_time_ns = time_ns}};
         lba += part;
         left -= part;
     } while (left > 0);
@@ -128,7 +129,7 @@ int sink_devices(struct sink *s, const struct chv_hello *hello, const struct chv
     if (*fresh) {
         memcpy(s->sensor, hello->sensor, CHV_WIRE_NAME_BYTES);
         memcpy(s->stream, hello->stream, sizeof s->stream);
-        s->recorded = s->durable = s->skip_events = 0;
+        s->recorded = s->durable = s->skip_events = s->last_ns = 0;
         s->announced = 0;
     }
     s->counters.streams += *fresh || s->counters.streams == 0;
@@ -231,6 +232,7 @@ int sink_record(struct sink *s, const struct chv_wire_record *w, const void *con
     struct chv_record *slot = sink_add(s, &copy, err);
     if (!slot) return -err->code;
     *slot = r;
+    s->last_ns = r.time_ns;
     if (r.data) {
         memcpy(copy, block, sizeof block);
         slot->data = copy;

@@ -44,6 +44,7 @@ struct sink {
     uint64_t recorded, durable; /* records of it */
     uint64_t marked;            /* records when the last mark was written */
     uint32_t announced;         /* devices of this stream that the log knows */
+    uint64_t last_ns;           /* time of its last record; 0: none since the store was opened */
     uint64_t skip_events;       /* of the record after `recorded`: in the log already */
     struct chv_device devices[CHV_WIRE_DEVICES];
     uint16_t spaces[CHV_WIRE_DEVICES];

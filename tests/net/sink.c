@@ -1,6 +1,7 @@
 /* Sender, bad network, receiver and a real store with its threads: closed and opened again in between, the store holds what the
  * sender saw, each record once. Both sizes of block; writes of parts of blocks. */
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "chronovisor/timeline.h"
@@ -158,6 +159,43 @@ static void run(uint64_t seed, const char *dir, uint32_t block_bytes)
     free(ring);
 }
 
+/* The collector's own marks between records leave the times of a sensor whose clock is behind as they are. */
+static void times(const char *dir)
+{
+    enum { RECORDS = 10000, STEP_NS = 1000 };
+    static const struct chv_hello hello = {.sensor = "slow", .stream = {1}};
+    static const struct chv_device device = {.name = "disk:a", .bytes = BLOCKS * 4096, .rest = CHV_REST_ZERO};
+    const struct sink_options o = {.store_dir = dir};
+    const struct chv_event *events;
+    struct chv_cursor *cursor;
+    struct chv_store *store;
+    struct sink sink;
+    struct chv_err err;
+    uint64_t begun, seen = 0;
+    size_t n;
+    bool fresh;
+    CHECK_OK(sink_open(&sink, &o, &err), err);
+    CHECK_OK(sink_devices(&sink, &hello, &device, 1, &fresh, &err), err);
+    begun = clock_now_ns();
+    usleep(20000);
+    for (uint64_t i = 0; i < RECORDS; i++) {
+        struct chv_wire_record w = {.number = i + 1, .time_ns = begun + i * STEP_NS, .op = CHV_OP_ZERO, .sectors = 8};
+        CHECK_OK(sink_record(&sink, &w, NULL, &err), err);
+    }
+    CHECK_OK(sink_close(&sink, &err), err);
+    CHECK_OK(chv_store_open(dir, &store, &err), err);
+    CHECK_OK(chv_cursor_open(store, 1, UINT64_MAX, &cursor, &err), err);
+    while (chv_cursor_next(cursor, &events, &n, &err) == 1)
+        for (size_t i = 0; i < n; i++) {
+            if (events[i].op != CHV_OP_ZERO) continue;
+            CHECK(events[i].time_ns - (begun + seen * STEP_NS) < SINK_BATCH * STEP_NS); /* a batch has one time */
+            seen++;
+        }
+    CHECK(seen == RECORDS);
+    chv_cursor_close(cursor);
+    chv_store_close(store);
+}
+
 int main(int argc, char **argv)
 {
     char base[256], dir[300];
@@ -167,6 +205,8 @@ int main(int argc, char **argv)
         snprintf(dir, sizeof dir, "%s/%u", base, block);
         run(seed, dir, block);
     }
+    snprintf(dir, sizeof dir, "%s/times", base);
+    times(dir);
     unit_remove_tree(base);
     return 0;
 }
