@@ -42,6 +42,15 @@ plain)
   grep -m 1 '"write"' events | sed 's/.*"hash": "\([0-9a-f]*\)".*/\1 bad/' >watch
   chronovisor detect --store s4096 --watch watch >alarms 2>err || { cat err; fail "detect does not see a listed block"; }
   [[ -s alarms ]] || fail "no alarm"
+  # and it sees what is being collected
+  collect live --rest zero
+  "$BUILD/cli/chronovisor" detect --store live --watch watch --follow >live.alarms 2>live.err &
+  detector=$!
+  CLEANUP+=("kill -9 $detector")
+  "$BUILD/tests/net/test-sensor" 127.0.0.1 "$(<port)" key 512 3000 "$seed" ilive 0 sectors >sent
+  wait_for 20 grep -q '"alarm"' live.alarms
+  finish
+  kill "$detector"; wait "$detector" || { cat live.err; fail "detect --follow"; }
   # frames that are forged or played back are counted and change nothing
   python3 "$SOURCE/tests/net/proxy.py" port port-proxy 10 10 20 100 "$seed" &
   CLEANUP+=("kill $!")

@@ -6,7 +6,7 @@
 #   machine_qemu DIR QEMU-ARGUMENT...        the machine alone, with whatever is in DIR/esp (nothing: without that partition)
 #
 # MACHINE_CPU, MACHINE_SMP, MACHINE_CONFIG (more lines of chronovisor.cfg), MACHINE_UNKNOWN (refuse: the partition's own controller
-# is one that is not watched), MACHINE_PLAIN=1 (the kernel without us), MACHINE_MEMORY. Needs no KVM.
+# is one that is not watched), MACHINE_PLAIN=1 (the kernel without us), MACHINE_OPTIONS (more for the kernel), MACHINE_MEMORY. Needs no KVM.
 # SOURCE is the project's root, BUILD its build.
 
 MACHINE_SECONDS=${MACHINE_SECONDS:-150} # how long to wait for one that is stuck
@@ -51,7 +51,7 @@ I
 }
 
 machine_run() {
-  local dir=$1 task=$2 options='initrd=\initrd console=ttyS0 quiet panic=-1 iomem=relaxed'
+  local dir=$1 task=$2 options='initrd=\initrd console=ttyS0 quiet panic=-1 iomem=relaxed'" ${MACHINE_OPTIONS:-}"
   shift 2
   cp "$task" "$dir/root/task"
   (cd "$dir/root" && find . | cpio -o -H newc -R 0:0 --quiet) >"$dir/esp/initrd"
@@ -75,7 +75,7 @@ machine_qemu() {
   # virtio-blk's option ROM and network cards would make the firmware look for a network for a minute
   [[ ! -d $dir/esp ]] ||
     esp=(-drive "file=fat:$dir/esp,format=raw,if=none,id=esp,readonly=on" -device virtio-blk-pci,drive=esp,bootindex=1,romfile=)
-  timeout "$MACHINE_SECONDS" qemu-system-x86_64 -M q35 -accel tcg -cpu "${MACHINE_CPU:-EPYC,+svm,+npt}" -smp "${MACHINE_SMP:-1}" \
+  timeout --foreground "$MACHINE_SECONDS" qemu-system-x86_64 -M q35 -accel tcg -cpu "${MACHINE_CPU:-EPYC,+svm,+npt}" -smp "${MACHINE_SMP:-1}" \
     -m "${MACHINE_MEMORY:-512M}" -nodefaults -display none -no-reboot -nic none -serial stdio \
     -drive "if=pflash,format=raw,readonly=on,file=$OVMF/OVMF_CODE_4M.fd" -drive "if=pflash,format=raw,file=$dir/vars.fd" \
     "${esp[@]}" "$@" </dev/null 2>"$dir/qemu.err" | stdbuf -oL tr -d '\r' >"$dir/console" || { machine_died "$dir"; return 1; }
