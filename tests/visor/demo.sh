@@ -56,7 +56,8 @@ find . -type f | sort | xargs sha256sum
 echo "@@ finish manifest"
 sync
 echo 3 >/proc/sys/vm/drop_caches # the intruder comes on another day
-sleep 5
+echo "@@ before"
+sleep 6
 note "the attack begins"
 note "$(decoy lock /data/home)"
 sync
@@ -94,7 +95,7 @@ MACHINE=$!
 for ((i = 0; i < 100; i++)); do [[ -e machine/console ]] && break; sleep 0.1; done
 tail -s 0.2 -f -n +1 --pid=$MACHINE machine/console 2>/dev/null | grep -a --line-buffered '^visor:\|^guest:' | stdbuf -oL sed 's/^/   /' &
 TAIL=$!
-raised=
+raised='' before=''
 while kill -0 "$MACHINE" 2>/dev/null; do
   if [[ -z $raised && -s alarms ]]; then
     raised=1
@@ -104,6 +105,8 @@ for alarm in map(json.loads, sys.stdin):
     print("   ALARM at %s: it began %s, score %.2f" % (alarm["time"], alarm["began"], alarm["score"]))
     print("         files: %s, ... (%d so far)" % (", ".join(alarm["files_hit"][:3]), len(alarm["files_hit"])))' <alarms
   fi
+  # the hypervisor's clock is the firmware's, which has whole seconds
+  if [[ -z $before ]] && grep -qa '^@@ before' machine/console; then before=$(date -u -d '+2 seconds' +%Y-%m-%dT%H:%M:%SZ); fi
   sleep 0.2
 done
 wait "$MACHINE" || stop "the machine: $(tail -n 5 machine/console)"
@@ -123,14 +126,20 @@ grep -E 'records|content|gaps|blocks' collect.out
 show chronovisor stats
 show chronovisor verify
 
-step "the alarm, whole: its way back"
+step "the alarm: why, and what it offers"
 head -n 1 alarms | python3 -c '
 import json, sys
 alarm = json.load(sys.stdin)
 print("   why: " + ", ".join("%s = %.3g" % (w["feature"], w["value"]) for w in alarm["why"][:3]))
-print("   last clean instant %s: %s" % (alarm["clean"]["time"], alarm["rewind"]))
-open("clean", "w").write("seq:%d" % alarm["clean"]["seq"])'
-clean=$(<clean)
+print("   last clean instant by its estimate %s: %s" % (alarm["clean"]["time"], alarm["rewind"]))'
+
+step "how good is that estimate? files that were locked by then, and a few seconds before"
+clean=$(python3 -c 'import json; print("seq:%d" % json.loads(open("alarms").readline())["clean"]["seq"])')
+for at in "$clean" "$before"; do
+  printf "%s\$ chronovisor ls -r --space %s --at %s /home | grep -c locked%s\n" "$bold" "$SPACE" "$at" "$plain"
+  chronovisor ls -r --space "$SPACE" --at "$at" /home | grep -c locked || true
+done
+show chronovisor history --space "$SPACE" /home/letters/letter-001.txt
 
 step "20 KiB of a file are known; was it ever on this disk? (it was shredded and deleted)"
 show chronovisor search --fragment fragment.bin
@@ -138,8 +147,8 @@ until=$(chronovisor search --fragment fragment.bin | sed -n 's/.*until \([0-9T:.
 then=$(date -u -d "$until - 1 second" +%Y-%m-%dT%H:%M:%SZ)
 show chronovisor cat --space "$SPACE" --at "$then" /tmp/plan-b.txt --reason "demo: read the note" | sed -n 1,4p
 
-step "the folder at the last clean instant and now"
-show chronovisor ls --space "$SPACE" --at "$clean" /home/letters | sed -n 1,5p
+step "the folder before the attack and now"
+show chronovisor ls --space "$SPACE" --at "$before" /home/letters | sed -n 1,5p
 show chronovisor ls --space "$SPACE" /home/letters | sed -n 1,5p
 
 step "is the store's view, now, what is on the machine's disk?"
@@ -147,8 +156,8 @@ show chronovisor restore --space "$SPACE" -o now.img --reason "demo: compare"
 show cmp now.img disk.img
 say "Every byte."
 
-step "back to the last clean instant"
-show chronovisor rewind --space "$SPACE" --source disk.img --to "$clean" --reason "demo: undo the encryption"
+step "back to before the attack"
+show chronovisor rewind --space "$SPACE" --source disk.img --to "$before" --reason "demo: undo the encryption"
 
 step "proof: a guest boots on that disk and checks every digest that was taken before the attack"
 cat >task <<'T'
@@ -166,7 +175,7 @@ guest_console | grep -q ': all$' || stop "not every file came back"
 [[ $(guest_console | sed -n 's/^guest: \([0-9]*\) files have.*/\1/p') == $(wc -l <before.sha256) ]] || stop "not every file was checked"
 
 cp machine/console console
-rm -rf guest machine task clean key now.img detect.err collect.err
+rm -rf guest machine task key now.img detect.err collect.err
 step "done"
 say "In $OUT:" \
   "store/        the evidence; try: chronovisor events --store $OUT/store | head; chronovisor plot --store $OUT/store -o attack.svg" \
