@@ -123,6 +123,7 @@ sed -n '/^@@ begin/,/^@@ finish/{/^@@/d;p}' machine/console >before.sha256
 
 step "what the collector received"
 grep -E 'records|content|gaps|blocks' collect.out
+say 'Nobody watched between the import and the stream; --between trust says that nothing happened then: that gap covers no block.'
 show chronovisor stats
 show chronovisor verify
 
