@@ -22,12 +22,14 @@ static bool same(const uint8_t *a, const uint8_t *b, size_t n)
     return __builtin_memcmp(a, b, n) == 0;
 }
 
-/* The sum goes on over several pieces, of which all but the last have an even length. */
+/* The sum goes on over several pieces, of which all but the last have an even length. In our own byte order and 32 bits at a time: RFC 1071, 2. */
 static uint32_t add(uint32_t sum, const uint8_t *p, size_t n)
 {
-    for (; n > 1; n -= 2, p += 2) sum += get16(p);
-    if (n) sum += (uint32_t)p[0] << 8;
-    return sum;
+    uint64_t words = 0;
+    for (uint32_t word; n > 3; n -= 4, p += 4, words += word) __builtin_memcpy(&word, p, 4);
+    for (unsigned i = 0; i < n; i++) words += (uint64_t)p[i] << 8 * (i % 2);
+    while (words >> 16) words = (words & 0xffff) + (words >> 16);
+    return sum + (uint32_t)((words & 0xff) << 8 | words >> 8);
 }
 
 static unsigned fold(uint32_t sum)

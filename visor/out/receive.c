@@ -54,9 +54,9 @@ static bool receive_ack(struct sender *s, const struct chv_ack *a, uint64_t now_
     sender_forget(s, a->records);
     for (uint64_t n = s->arrived; n < a->next_chunk; n++) arrived(s, n, &count);
     if (a->next_chunk > s->arrived) s->arrived = a->next_chunk;
-    for (uint64_t i = 0; i < CHV_WIRE_WINDOW; i++) {
-        uint64_t n = a->next_chunk + i;
-        if ((a->received[i / 8] >> i % 8 & 1) && n >= s->arrived && n < s->next) arrived(s, n, &count);
+    for (uint64_t n = s->arrived; n < s->next && n - a->next_chunk < CHV_WIRE_WINDOW; n++) { /* usually few */
+        uint64_t i = n - a->next_chunk;
+        if (a->received[i / 8] >> i % 8 & 1) arrived(s, n, &count);
     }
     s->acknowledged = a->generation;
     s->window = a->window ? a->window : 1;
