@@ -6,6 +6,7 @@
 
 #include "store/custody.h"
 #include "store/recorder_impl.h"
+#include "store/snapshot.h"
 
 #define QUEUE_BLOCKS 16384u
 #define SEGMENT_EVENTS_LEAST 64u
@@ -25,7 +26,7 @@ static int load_spaces(struct chv_recorder *rec, struct chv_err *err)
 {
     struct chv_store *store;
     struct chv_store_info info;
-    int r = chv_store_open(rec->meta.dir, &store, err);
+    int r = snapshot_open_log(rec->meta.dir, &store, err);
     if (r < 0) return r;
     for (size_t i = 0; i < chv_store_space_count(store) && i < RECORDER_SPACES_MAX; i++) {
         const struct chv_space *space = chv_store_space(store, i);

@@ -15,29 +15,30 @@
 #define KEEP_MAX_BYTES (64u << 20) /* a log segment that is being written has a sixteenth of that */
 
 /* Keep the longest prefix of commits whose packs hold up. COMMITs that were written after the packs were synced
- * (FUA) are taken at their word: what fails behind them is damage for `verify` to name, not a torn tail. */
+ * (FUA) are taken at their word, and vouch for everything before them, which so is not read: what fails behind them is
+ * damage for `verify` to name, not a torn tail. */
 static size_t trusted_prefix(const struct chv_recorder *rec, const struct chv_event *events, size_t count)
 {
     uint64_t pack = rec->index->pack ? rec->index->pack : 1, bytes = rec->index->pack_bytes;
-    size_t trusted = 0;
-    for (size_t i = 0; i < count; i++) {
+    size_t trusted = count;
+    while (trusted > 0 && !(events[trusted - 1].op == CHV_OP_COMMIT && (events[trusted - 1].flags & CHV_EVENT_FUA))) trusted--;
+    if (trusted > 0) {
+        pack = events[trusted - 1].sectors;
+        bytes = chv_event_lba(&events[trusted - 1]);
+    }
+    for (size_t i = trusted; i < count; i++) {
         const struct chv_event *e = &events[i];
         if (e->op != CHV_OP_COMMIT) continue;
         uint64_t to_pack = e->sectors, to_bytes = chv_event_lba(e);
         bool good = true;
-        while (good && !(e->flags & CHV_EVENT_FUA) && (pack < to_pack || (pack == to_pack && bytes < to_bytes))) {
+        while (good && (pack < to_pack || (pack == to_pack && bytes < to_bytes))) {
             uint64_t end, to = pack == to_pack ? to_bytes : UINT64_MAX;
             good = pack_scan(&rec->meta, pack, bytes, to, true, NULL, NULL, &end, NULL) == 0 && (pack != to_pack || end == to);
             if (pack == to_pack) break;
             pack++;
             bytes = 0;
         }
-        if (!good) {
-            /* A later synced COMMIT vouches for everything before it. */
-            for (size_t k = i + 1; k < count; k++)
-                good |= events[k].op == CHV_OP_COMMIT && (events[k].flags & CHV_EVENT_FUA);
-            if (!good) break;
-        }
+        if (!good) break;
         pack = to_pack;
         bytes = to_bytes;
         trusted = i + 1;

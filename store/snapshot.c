@@ -255,7 +255,7 @@ static int load(struct chv_store *s, struct chv_err *err)
     return r;
 }
 
-int chv_store_open(const char *dir, struct chv_store **out, struct chv_err *err)
+static int open_store(const char *dir, bool log_only, struct chv_store **out, struct chv_err *err)
 {
     struct chv_store *s = calloc(1, sizeof *s);
     if (!s) return chv_err_set(err, ENOMEM, "%s: out of memory", dir);
@@ -266,6 +266,7 @@ int chv_store_open(const char *dir, struct chv_store **out, struct chv_err *err)
     }
     pthread_mutex_init(&s->fds_lock, NULL);
     pack_set_init(&s->packs, &s->meta);
+    s->log_only = log_only;
     r = load(s, err);
     if (r < 0) {
         chv_store_close(s);
@@ -273,6 +274,16 @@ int chv_store_open(const char *dir, struct chv_store **out, struct chv_err *err)
     }
     *out = s;
     return 0;
+}
+
+int chv_store_open(const char *dir, struct chv_store **out, struct chv_err *err)
+{
+    return open_store(dir, false, out, err);
+}
+
+int snapshot_open_log(const char *dir, struct chv_store **out, struct chv_err *err)
+{
+    return open_store(dir, true, out, err);
 }
 
 void chv_store_close(struct chv_store *s)

@@ -39,7 +39,11 @@ struct chv_store {
     uint64_t first_seq, last_seq, first_time_ns, last_time_ns, pruned_before_seq;
     struct pack_set packs;
     struct run_pages pages;
+    bool log_only; /* where contents of the tail are stored is not known: nothing of it can be found by its hash or read */
 };
+
+/* chv_store_open() for who asks about events and spaces only: packs are not read. */
+int snapshot_open_log(const char *dir, struct chv_store **out, struct chv_err *err);
 
 /* Say before a look-up that it will touch mapped runs: now and then, when they fill more memory than a query may
  * (SNAPSHOT_RESIDENT_BYTES), their pages are let go. They stay in the page cache. */

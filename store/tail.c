@@ -20,6 +20,7 @@ static int take_loc(void *arg, const struct pack_record *record, pack_loc loc)
 /* Locations of blocks between where we know the packs and (pack, bytes). */
 static int take_locs(struct chv_store *s, struct index_entries *entries, uint64_t pack, uint64_t bytes, struct chv_err *err)
 {
+    if (s->log_only) return 0;
     if (s->pack > pack || (s->pack == pack && s->pack_bytes >= bytes)) return 0;
     int r = pack_scan_range(&s->meta, s->pack, s->pack_bytes, pack, bytes, take_loc, entries, err);
     if (r < 0) return r;

@@ -7,11 +7,10 @@
 
 #define BLOCK_BYTES_DEFAULT 4096
 
-static int look(struct import_target *t, struct chv_err *err)
+/* What the store holds now, as of its handle. */
+static void take(struct import_target *t)
 {
     struct chv_store_info info;
-    int r = chv_store_open(t->options->store_dir, &t->store, err);
-    if (r < 0) return r;
     chv_store_info(t->store, &info);
     t->block_bytes = info.block_bytes;
     t->last_seq = info.last_seq;
@@ -19,7 +18,13 @@ static int look(struct import_target *t, struct chv_err *err)
     t->before = NULL;
     for (size_t i = 0; i < chv_store_space_count(t->store); i++)
         if (strcmp(chv_store_space(t->store, i)->name, t->options->space) == 0) t->before = chv_store_space(t->store, i);
-    return 0;
+}
+
+static int look(struct import_target *t, struct chv_err *err)
+{
+    int r = chv_store_open(t->options->store_dir, &t->store, err);
+    if (r == 0) take(t);
+    return r;
 }
 
 int import_target_look(struct import_target *t, const struct import_options *options, struct chv_err *err)
@@ -53,6 +58,32 @@ int import_target_time(const struct import_target *t, uint64_t start_ns, uint64_
     return 0;
 }
 
+/* Is the log, whose lock is ours now, what was looked at, and perhaps more? Whoever cut it and wrote as many events as he
+ * cut did so at a later time. */
+static bool goes_on(const struct import_target *t)
+{
+    struct chv_recorder_stats stats;
+    struct chv_event last;
+    struct chv_err ignored;
+    chv_recorder_stats(t->rec, &stats);
+    return t->store && t->last_seq > 0 && stats.last_seq >= t->last_seq &&
+           chv_store_event(t->store, t->last_seq, &last, &ignored) == 0 && last.time_ns == t->last_time_ns;
+}
+
+/* For what a crashed recorder left, or another one wrote in between. To open a store costs reading all of its packs that
+ * is not indexed yet, up to half a gigabyte; so only what came is looked at, if that can be. */
+static int look_again(struct import_target *t, struct chv_err *err)
+{
+    struct chv_err ignored;
+    if (goes_on(t) && chv_store_refresh(t->store, &ignored) == 0) {
+        take(t);
+        return 0;
+    }
+    chv_store_close(t->store);
+    t->store = NULL;
+    return look(t, err);
+}
+
 int import_target_begin(struct import_target *t, uint64_t start_ns, struct chv_err *err)
 {
     const char *dir = t->options->store_dir;
@@ -65,10 +96,7 @@ int import_target_begin(struct import_target *t, uint64_t start_ns, struct chv_e
     struct chv_recorder_options options = {.clock_ns = start_ns, .signing_key = t->options->signing_key};
     int r = chv_recorder_open(dir, &options, &t->rec, err);
     if (r < 0) return r;
-    /* The lock is ours: look again, for what a crashed recorder left or another one wrote in between. */
-    chv_store_close(t->store);
-    t->store = NULL;
-    r = look(t, err);
+    r = look_again(t, err);
     if (r == 0 && t->last_seq != seen_seq && t->last_time_ns > start_ns)
         r = chv_err_set(err, EBUSY, "%s: was written to at this moment; try again", dir);
     return r;

@@ -91,3 +91,17 @@ one_line_error chronovisor import snapshot 1.img --space disk:a --at now --block
 chronovisor import snapshot disguised.img --format raw --store raw --space disk:a --at now >out
 chronovisor restore --force --store raw --at now -o got.img >/dev/null
 truncate -s %512 disguised.img; cmp got.img disguised.img
+
+# What is not indexed yet is read twice, by the look before and by the recorder, and not once more for each that asks.
+head -c $((24 << 20)) /dev/urandom >tail.img
+chronovisor import snapshot tail.img --space disk:a --at now --store tail >/dev/null
+python3 - "$BUILD/cli/chronovisor" "$(stat -c %s tail/packs/*.pack)" <<'P' || fail "packs are read too often"
+import re, subprocess, sys
+def read(): return int(re.search(r"rchar: (\d+)", open("/proc/self/io").read()).group(1))
+before = read()
+subprocess.run([sys.argv[1], "import", "snapshot", "tail.img", "--space", "disk:a", "--at", "now", "--store", "tail"], check=True, stdout=subprocess.DEVNULL)
+packs = (read() - before - (24 << 20)) / int(sys.argv[2])
+print(f"a second import read its image and {packs:.2f} times the pack")
+sys.exit(not 1 < packs < 2.6)
+P
+rm tail.img
