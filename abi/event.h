@@ -41,6 +41,7 @@ enum chv_event_flag {
     CHV_EVENT_CONTINUED = 1 << 3,/* same request as the event before it */
     CHV_EVENT_REWIND = 1 << 4,   /* written by Chronovisor putting the space back */
     CHV_EVENT_IMPORTED = 1 << 5, /* came from an import, with the import's clock */
+    CHV_EVENT_EXECUTE = 1 << 6,  /* READ of memory: a processor fetched instructions there */
 };
 
 /* What a block without any version holds. */
@@ -86,12 +87,15 @@ enum chv_gap_reason {
     CHV_GAP_UNKNOWN = 6,     /* a request whose effect the sensor cannot tell, or whose data it could not read */
     CHV_GAP_FAILED = 7,      /* the device failed a request that was already recorded, or a reset ended it: some of it may be there */
     CHV_GAP_PARTIAL = 8,     /* a part of the block was written, and what the rest of it held is not known */
+    CHV_GAP_UNKEPT = 9,      /* the block was written, and of its content only the entropy was kept, as configured */
 };
 
 /* The hash field of a GAP event. */
 struct chv_gap_detail {
     uint8_t reason; /* enum chv_gap_reason */
-    uint8_t reserved[7];
+    uint8_t reserved;
+    uint16_t entropy; /* UNKEPT: of the content that was not kept, and the event's own field says it, too; else 0 */
+    uint8_t reserved1[4];
     uint64_t events;        /* block events not recorded */
     uint64_t first_time_ns; /* of the first of them */
     uint64_t reserved2;
@@ -113,6 +117,12 @@ static inline void chv_event_set_lba(struct chv_event *e, uint64_t lba)
 static inline int chv_op_has_content(uint8_t op)
 {
     return op == CHV_OP_WRITE || op == CHV_OP_BASELINE || op == CHV_OP_FOUND;
+}
+
+/* A write of which only the entropy is known? */
+static inline int chv_event_unkept(const struct chv_event *e)
+{
+    return e->op == CHV_OP_GAP && e->hash[0] == CHV_GAP_UNKEPT;
 }
 
 /* Does this operation change (or lose) what a range holds? */

@@ -118,7 +118,7 @@ struct chv_wire_record {
     uint32_t lba_lo;  /* 16: in 512-byte sectors */
     uint16_t lba_hi;  /* 20 */
     uint8_t op;       /* 22: enum chv_op: WRITE READ ZERO TRIM BASELINE FOUND FLUSH GAP */
-    uint8_t flags;    /* 23: enum chv_event_flag: FUA */
+    uint8_t flags;    /* 23: enum chv_event_flag: FUA; READ: EXECUTE */
     uint32_t sectors; /* 24: length; 0 for FLUSH, and for a GAP that names no place */
     uint16_t device;  /* 28: index into the list of devices */
     uint16_t bytes;   /* 30: sectors * 512 with content, 32 (struct chv_gap_detail) with GAP, else 0 */
@@ -145,10 +145,17 @@ _Static_assert(sizeof(struct chv_frame_header) + sizeof(struct chv_data) + CHV_W
 _Static_assert(CHV_WIRE_CHUNK_BYTES_MAX + 64 == CHV_WIRE_FRAME_BYTES_MAX, "the longest frame");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian hosts only");
 
-/* Reasons of a gap that a sensor may give: a full ring, and what the guest's requests leave open. The others are the recorder's. */
+/* Reasons of a gap that a sensor may give: a full ring, what the guest's requests leave open, content not kept. The others are the
+ * recorder's. */
 static inline int chv_wire_gap(uint8_t reason)
 {
-    return reason == CHV_GAP_QUEUE_FULL || (reason >= CHV_GAP_MALFORMED && reason <= CHV_GAP_FAILED);
+    return reason == CHV_GAP_QUEUE_FULL || (reason >= CHV_GAP_MALFORMED && reason <= CHV_GAP_FAILED) || reason == CHV_GAP_UNKEPT;
+}
+
+/* Flags that a record of this op may have. */
+static inline uint8_t chv_wire_flags(uint8_t op)
+{
+    return op == CHV_OP_READ ? CHV_EVENT_FUA | CHV_EVENT_EXECUTE : CHV_EVENT_FUA;
 }
 
 static inline uint64_t chv_wire_lba(const struct chv_wire_record *r)

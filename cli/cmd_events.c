@@ -131,7 +131,7 @@ static void print_json(const struct chv_store *store, const struct chv_event *e)
         return;
     }
     printf(", \"flags\": \"%s\"", event_flags_text(e, flags));
-    if (chv_op_has_content(e->op)) printf(", \"entropy\": %.4f", 8.0 * e->entropy / 65535.0);
+    if (chv_op_has_content(e->op) || chv_event_unkept(e)) printf(", \"entropy\": %.4f", 8.0 * e->entropy / 65535.0);
     if (e->op == CHV_OP_GAP) {
         struct chv_gap_detail gap;
         memcpy(&gap, e->hash, sizeof gap);
@@ -151,6 +151,8 @@ static void print_row(const struct chv_store *store, const struct chv_event *e)
     if (chv_op_has_content(e->op))
         printf("%4.2f  %.16s  %s", 8.0 * e->entropy / 65535.0, hex_format(e->hash, CHV_HASH_BYTES, hex),
                event_flags_text(e, flags));
+    else if (chv_event_unkept(e))
+        printf("%4.2f  %s", 8.0 * e->entropy / 65535.0, event_gap_reason(e->hash[0]));
     else if (e->op == CHV_OP_GAP)
         printf("      %s", event_gap_reason(e->hash[0]));
     else

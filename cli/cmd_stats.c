@@ -23,6 +23,7 @@ struct count {
     uint64_t entropy[ENTROPY_BUCKETS]; /* of written blocks, by whole bits a byte */
     uint64_t first_time_ns, last_time_ns;
     uint64_t gap_events;
+    uint64_t executed, unkept; /* instruction fetches among the reads; writes of which only the entropy is known */
 };
 
 static void add(struct count *c, const struct chv_event *e)
@@ -31,15 +32,18 @@ static void add(struct count *c, const struct chv_event *e)
     c->by_op[e->op <= CHV_OP_MAX ? e->op : 0]++;
     if (c->first_time_ns == 0) c->first_time_ns = e->time_ns;
     c->last_time_ns = e->time_ns;
-    if (e->op == CHV_OP_WRITE) {
+    if (e->op == CHV_OP_WRITE || chv_event_unkept(e)) {
         unsigned bucket = (unsigned)e->entropy * ENTROPY_BUCKETS / 65536;
         c->entropy[bucket]++;
         c->written_bytes += bytes;
     }
     if (e->op == CHV_OP_READ) c->read_bytes += bytes;
+    c->executed += e->op == CHV_OP_READ && e->flags & CHV_EVENT_EXECUTE;
     if (e->op == CHV_OP_ZERO || e->op == CHV_OP_TRIM) c->zeroed_bytes += bytes;
     if (chv_op_has_content(e->op)) *(e->flags & CHV_EVENT_NEW ? &c->new_blocks : &c->duplicate_blocks) += 1;
-    if (e->op == CHV_OP_GAP) {
+    if (chv_event_unkept(e)) {
+        c->unkept++;
+    } else if (e->op == CHV_OP_GAP) {
         struct chv_gap_detail gap;
         memcpy(&gap, e->hash, sizeof gap);
         c->gap_events += gap.events;
@@ -64,8 +68,8 @@ static void print_json(const char *name, const struct count *c)
         }
     printf("}, \"written_bytes\": %" PRIu64 ", \"read_bytes\": %" PRIu64 ", \"zeroed_bytes\": %" PRIu64
            ", \"new_blocks\": %" PRIu64 ", \"duplicate_blocks\": %" PRIu64 ", \"lost_events\": %" PRIu64
-           ", \"written_entropy\": [",
-           c->written_bytes, c->read_bytes, c->zeroed_bytes, c->new_blocks, c->duplicate_blocks, c->gap_events);
+           ", \"executed\": %" PRIu64 ", \"content_not_kept\": %" PRIu64 ", \"written_entropy\": [",
+           c->written_bytes, c->read_bytes, c->zeroed_bytes, c->new_blocks, c->duplicate_blocks, c->gap_events, c->executed, c->unkept);
     for (int i = 0; i < ENTROPY_BUCKETS; i++) printf("%s%" PRIu64, i ? ", " : "", c->entropy[i]);
     printf("]}\n");
 }
@@ -82,11 +86,13 @@ static void print_table(const char *name, const struct count *c)
     printf("  written %" PRIu64 " bytes, read %" PRIu64 ", zeroed or discarded %" PRIu64 "\n", c->written_bytes,
            c->read_bytes, c->zeroed_bytes);
     printf("  blocks with content: %" PRIu64 " new, %" PRIu64 " known before\n", c->new_blocks, c->duplicate_blocks);
+    if (c->executed) printf("  memory: %" PRIu64 " of the reads fetched instructions\n", c->executed);
+    if (c->unkept) printf("  written, and only the entropy kept: %" PRIu64 " blocks\n", c->unkept);
     if (c->gap_events) printf("  NOT recorded: %" PRIu64 " events in gaps\n", c->gap_events);
     uint64_t most = 1;
     for (int i = 0; i < ENTROPY_BUCKETS; i++)
         if (c->entropy[i] > most) most = c->entropy[i];
-    if (!c->by_op[CHV_OP_WRITE]) return;
+    if (!c->by_op[CHV_OP_WRITE] && !c->unkept) return;
     printf("  entropy of written blocks, bits a byte:\n");
     for (int i = 0; i < ENTROPY_BUCKETS; i++) {
         printf("    %d-%d %12" PRIu64 " ", i, i + 1, c->entropy[i]);

@@ -23,7 +23,7 @@ uint8_t event_op_parse(const char *name, size_t length)
 
 const char *event_flags_text(const struct chv_event *event, char buf[EVENT_FLAGS_BYTES])
 {
-    static const char *const names[] = {"fua", "partial", "new", "continued", "rewind", "imported"};
+    static const char *const names[] = {"fua", "partial", "new", "continued", "rewind", "imported", "execute"};
     size_t at = 0;
     buf[0] = 0;
     if (event->op == CHV_OP_SPACE) return buf; /* the field holds the rest */
@@ -41,6 +41,7 @@ const char *event_rest_name(uint8_t rest)
 const char *event_gap_reason(uint8_t reason)
 {
     static const char *const names[] = {"?", "queue full", "store error", "unobserved", "crash",
-                                        "malformed requests", "unknown request", "failed request", "part of a block"};
+                                        "malformed requests", "unknown request", "failed request", "part of a block",
+                                        "content not kept"};
     return names[reason < sizeof names / sizeof *names ? reason : 0];
 }

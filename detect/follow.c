@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "detect/content_map.h"
 
@@ -11,6 +12,7 @@
 
 struct space {
     uint16_t id;
+    bool aside; /* memory, where disks are judged: what is done to it is no access */
     struct content_map *map;
 };
 
@@ -47,7 +49,8 @@ static int space_find(struct follow *f, uint16_t id, struct space **out, struct 
     struct content_map *map = content_map_new(CONTENT_MAP_BITS);
     if (!map) return chv_err_set(err, ENOMEM, "out of memory");
     *out = &f->spaces[f->count++];
-    **out = (struct space){id, map};
+    const struct chv_space *space = chv_store_space_by_id(f->store, id);
+    **out = (struct space){id, !f->only && space && strcmp(space->name, "ram") == 0, map};
     return 0;
 }
 
@@ -101,7 +104,7 @@ static int pass_one(struct follow *f, const struct chv_event *e, follow_fn *fn, 
     int r = space_find(f, e->space, &s, err);
     if (r < 0) return r;
     uint64_t lba = chv_event_lba(e), block = lba / f->block_sectors * f->block_sectors;
-    if (lba >= CHV_LBA_MAX - BLOCK_SECTORS) return fn(arg, e, NULL, err); /* a damaged log */
+    if (s->aside || lba >= CHV_LBA_MAX - BLOCK_SECTORS) return fn(arg, e, NULL, err); /* or a damaged log */
     struct access a = {.time_ns = e->time_ns, .lba = lba, .sectors = e->sectors};
     a.flags = e->flags & CHV_EVENT_CONTINUED ? ACCESS_CONTINUED : 0;
     bool ours = e->flags & CHV_EVENT_REWIND;
@@ -127,6 +130,15 @@ static int pass_one(struct follow *f, const struct chv_event *e, follow_fn *fn, 
         range_is(f, s->map, e, true);
         return fn(arg, e, ours || e->sectors == 0 ? NULL : &a, err);
     case CHV_OP_GAP:
+        if (chv_event_unkept(e)) { /* whether the content is new, nobody knows */
+            a.kind = ACCESS_WRITE;
+            a.flags |= ACCESS_ENTROPY;
+            a.entropy = e->entropy;
+            a.sectors = f->block_sectors;
+            if (content_map_get(s->map, block, f->block_sectors, &a.old_entropy)) a.flags |= ACCESS_OLD_ENTROPY;
+            content_map_set(s->map, block, f->block_sectors, e->entropy);
+            return fn(arg, e, &a, err);
+        }
         range_is(f, s->map, e, false);
         return fn(arg, e, NULL, err);
     default:

@@ -17,7 +17,8 @@ struct follow;
  * is split is passed once a piece. Not 0: stop there, and return that (negative: an error, err is filled by the callee). */
 typedef int follow_fn(void *arg, const struct chv_event *e, const struct access *a, struct chv_err *err);
 
-/* Follow `space` (0: all of them) from first_seq on. The store outlives it. ENOMEM. */
+/* Follow `space` (0: all of them, and what is done to `ram` is no access then: it says nothing about disks) from first_seq on. The
+ * store outlives it. ENOMEM. */
 int follow_open(struct chv_store *store, uint16_t space, uint64_t first_seq, struct follow **out, struct chv_err *err);
 /* Pass on what the store's snapshot holds up to last_seq and was not passed yet; to go on, refresh the store and call
  * again. E2BIG: more than FOLLOW_SPACES_MAX spaces. After a stop the next call goes on behind the event. */

@@ -114,7 +114,8 @@ static int announce(struct sink *s, uint32_t i, bool first, struct chv_err *err)
     const struct chv_space *before = NULL;
     for (size_t k = 0; k < chv_store_space_count(s->store); k++)
         if (strcmp(chv_store_space(s->store, k)->name, d->name) == 0) before = chv_store_space(s->store, k);
-    enum chv_rest rest = before ? before->rest : s->options.rest_zero || d->rest == CHV_REST_ZERO ? CHV_REST_ZERO : CHV_REST_UNKNOWN;
+    bool zero = d->rest == CHV_REST_ZERO || (s->options.rest_zero && chv_wire_prefix(d, "disk:")); /* who says that means disks */
+    enum chv_rest rest = before ? before->rest : zero ? CHV_REST_ZERO : CHV_REST_UNKNOWN;
     int r = chv_recorder_space(s->rec, d->name, d->bytes, rest, NULL, &s->spaces[i], err);
     if (r < 0 || !first || !before) return r;
     s->counters.unobserved++;
@@ -178,7 +179,8 @@ static int convert(struct sink *s, const struct chv_wire_record *w, const void *
     if (w->op == CHV_OP_GAP) {
         struct chv_gap_detail said;
         memcpy(&said, content, sizeof said);
-        r->gap = (struct chv_gap_detail){.reason = said.reason, .events = said.events, .first_time_ns = said.first_time_ns};
+        r->gap = (struct chv_gap_detail){.reason = said.reason, .events = said.events, .first_time_ns = said.first_time_ns,
+                                         .entropy = said.reason == CHV_GAP_UNKEPT ? said.entropy : 0};
     }
     if (chv_op_is_version(w->op) && !chv_op_has_content(w->op))
         partial_forget(s->partial, w->device, lba / BLOCK_SECTORS, (end + BLOCK_SECTORS - 1) / BLOCK_SECTORS, NULL);

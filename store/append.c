@@ -42,7 +42,10 @@ static void fill_one(struct chv_recorder *rec, const struct chv_record *r, uint6
     fill_common(slot, r, position, time_ns);
     slot->lba = r->lba;
     slot->sectors = r->sectors;
-    if (r->op == CHV_OP_GAP) memcpy(slot->extra, &r->gap, sizeof slot->extra);
+    if (r->op == CHV_OP_GAP) {
+        memcpy(slot->extra, &r->gap, sizeof slot->extra);
+        slot->entropy = r->gap.entropy;
+    }
     if (r->op == CHV_OP_SPACE || r->op == CHV_OP_MARK || r->op == CHV_OP_PRUNE) memcpy(slot->extra, r->data, sizeof slot->extra);
     atomic_store_explicit(&slot->state, SLOT_READY, memory_order_release);
 }

@@ -160,7 +160,7 @@ static int log_slot(struct chv_recorder *rec, struct slot *slot, struct chv_reco
     e->sectors = slot->sectors;
     e->space = slot->space;
     e->flags = (uint8_t)(slot->flags | (is_new ? CHV_EVENT_NEW : 0));
-    e->entropy = slot->has_data ? slot->entropy : 0;
+    e->entropy = slot->entropy; /* of content, or of what a gap does not keep */
     memcpy(e->hash, slot->has_data ? slot->hash : slot->extra, 32);
     atomic_store_explicit(&slot->seq, e->seq, memory_order_relaxed);
     stats->events++;

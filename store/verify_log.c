@@ -24,7 +24,8 @@ struct log_walk {
 
 static bool event_sane(const struct chv_event *e)
 {
-    return e->op != 0 && e->op <= CHV_OP_MAX && (e->op == CHV_OP_SPACE ? e->flags <= CHV_REST_SOURCE : e->flags < 64);
+    if (e->op == CHV_OP_SPACE) return e->flags <= CHV_REST_SOURCE;
+    return e->op != 0 && e->op <= CHV_OP_MAX && e->flags < (e->op == CHV_OP_READ ? CHV_EVENT_EXECUTE << 1 : CHV_EVENT_EXECUTE);
 }
 
 static void count_entries(struct verify *v, const struct chv_event *events, size_t n)

@@ -19,6 +19,12 @@ static bool is_live(uint8_t op)
     return op == CHV_OP_WRITE || op == CHV_OP_READ || op == CHV_OP_ZERO || op == CHV_OP_TRIM;
 }
 
+/* As which operation an event is drawn: a write of which only the entropy is known is one. */
+static uint8_t drawn_op(const struct chv_event *e)
+{
+    return chv_event_unkept(e) ? CHV_OP_WRITE : e->op;
+}
+
 /* Every event of the space in the range, in order. `pass` of 2 is for the progress only. */
 static int walk(const struct chv_store *store, const struct plot_options *o, unsigned pass, plot_event_fn *fn, void *arg,
                 struct chv_err *err)
@@ -42,13 +48,14 @@ static int walk(const struct chv_store *store, const struct plot_options *o, uns
 static void scan_event(void *arg, const struct chv_event *e)
 {
     struct scan *s = arg;
-    bool live = is_live(e->op);
+    uint8_t op = drawn_op(e);
+    bool live = is_live(op);
     if (!live && e->op != CHV_OP_FOUND && e->op != CHV_OP_GAP) return;
     if (s->live + s->found == 0 || e->time_ns < s->first_ns) s->first_ns = e->time_ns;
     if (e->time_ns > s->last_ns) s->last_ns = e->time_ns;
     s->live += live;
     s->found += !live;
-    if (e->op != CHV_OP_WRITE && e->op != CHV_OP_READ && e->op != CHV_OP_FOUND) return;
+    if (op != CHV_OP_WRITE && op != CHV_OP_READ && op != CHV_OP_FOUND) return;
     uint64_t lba = chv_event_lba(e);
     if (lba < s->lba) s->lba = lba;
     if (lba + e->sectors > s->end_lba) s->end_lba = lba + e->sectors;
@@ -138,7 +145,7 @@ static void collect_io(struct plot *p, const struct chv_event *e, int side)
         m->m2 += d * ((double)lba - m->mean);
         p->requests[side]++;
     }
-    if (chv_op_has_content(e->op)) {
+    if (chv_op_has_content(e->op) || chv_event_unkept(e)) {
         size_t level = (size_t)e->entropy * PLOT_ENTROPY_LEVELS / 65536;
         p->entropy[level * p->columns + column]++;
         p->entropy_sum[column] += (double)e->entropy * 8 / 65535;
@@ -151,7 +158,7 @@ static void collect_event(void *arg, const struct chv_event *e)
     struct collector *c = arg;
     struct plot *p = c->plot;
     uint64_t lba = chv_event_lba(e);
-    switch (e->op) {
+    switch (drawn_op(e)) {
     case CHV_OP_FLUSH:
         if (e->space && e->space != p->options.space) break;
         p->flushes++;
@@ -159,7 +166,7 @@ static void collect_event(void *arg, const struct chv_event *e)
         break;
     case CHV_OP_WRITE:
         collect_io(p, e, PLOT_WRITE);
-        if (!c->unflushed_since) c->unflushed_since = e->time_ns;
+        if (!c->unflushed_since && strcmp(p->space_name, "ram") != 0) c->unflushed_since = e->time_ns; /* memory is not flushed */
         c->last_write = e->time_ns;
         break;
     case CHV_OP_READ:

@@ -88,6 +88,49 @@ static void test_kinds(uint32_t block_bytes)
     world_fini(&w);
 }
 
+static int count_ram(void *arg, const struct chv_event *e, const struct access *a, struct chv_err *err)
+{
+    (void)err;
+    struct seen *s = arg;
+    if (a && e->op != CHV_OP_SPACE) s->a[s->count++] = *a;
+    return 0;
+}
+
+/* What is done to memory says nothing about disks; followed by itself it is told, and a write of which only the entropy is known is one. */
+static void test_memory(void)
+{
+    struct world w;
+    static struct seen s;
+    struct chv_store *store;
+    struct follow *f;
+    struct chv_err err;
+    uint64_t ticket;
+    uint16_t ram;
+    world_init(&w, 4096, 1 << 20, CHV_REST_ZERO, 8);
+    append_read(&w, 8, 8, 0);
+    CHECK_OK(chv_recorder_space(w.recorder, "ram", 1 << 20, CHV_REST_UNKNOWN, NULL, &ram, &err), err);
+    struct chv_record r[] = {
+        {.space = ram, .op = CHV_OP_READ, .lba = 16, .sectors = 8, .flags = CHV_EVENT_EXECUTE, .time_ns = w.now_ns},
+        {.space = ram, .op = CHV_OP_GAP, .lba = 24, .sectors = 8, .time_ns = w.now_ns,
+         .gap = {.reason = CHV_GAP_UNKEPT, .entropy = 50000, .events = 1}},
+        {.space = ram, .op = CHV_OP_GAP, .lba = 24, .sectors = 8, .time_ns = w.now_ns,
+         .gap = {.reason = CHV_GAP_UNKEPT, .entropy = 51000, .events = 1}},
+    };
+    CHECK_OK(chv_recorder_append(w.recorder, r, 3, &ticket, &err), err);
+    CHECK_OK(chv_recorder_wait(w.recorder, ticket, &err), err);
+    follow_all(&w, &s);
+    CHECK(s.count == 1 && s.a[0].lba == 8);
+    CHECK_OK(chv_store_open(w.store_dir, &store, &err), err);
+    CHECK_OK(follow_open(store, ram, 1, &f, &err), err);
+    s = (struct seen){0};
+    CHECK_OK(follow_step(f, UINT64_MAX, count_ram, &s, &err), err);
+    CHECK(s.count == 3 && s.a[0].kind == ACCESS_READ && s.a[1].kind == ACCESS_WRITE && s.a[1].entropy == 50000);
+    CHECK(!(s.a[1].flags & (ACCESS_DEDUP | ACCESS_OLD_ENTROPY)) && s.a[2].flags & ACCESS_OLD_ENTROPY && s.a[2].old_entropy == 50000);
+    follow_close(f);
+    chv_store_close(store);
+    world_fini(&w);
+}
+
 /* A log that says nonsense costs bounded time. */
 static void test_hostile(void)
 {
@@ -165,6 +208,7 @@ int main(int argc, char **argv)
 {
     test_kinds(4096);
     test_hostile();
+    test_memory();
     test_live(unit_seed(argc, argv));
     return 0;
 }

@@ -35,6 +35,7 @@ CONTENT = {WRITE, BASELINE, FOUND}
 RANGES = {ZERO, TRIM, GAP}
 REST_UNKNOWN, REST_ZERO, REST_SOURCE = 0, 1, 2
 GAP_UNOBSERVED = 3
+GAP_UNKEPT = 9
 HEADER, EVENT, FOOTER, NO_DIGEST = 128, 64, 192, bytes(32)
 
 
@@ -459,7 +460,7 @@ class Store:
             return 'no such operation: %d' % e.op
         if e.op == SPACE:
             return None if 0 < e.space and e.flags <= REST_SOURCE and e.hash.rstrip(b'\0') else 'a bad SPACE event'
-        if e.flags & ~63:
+        if e.flags & ~(127 if e.op == READ else 63):
             return 'no such flag: %d' % e.flags
         if e.op in (COMMIT, MARK, PRUNE):
             return 'belongs to no space, and names one' if e.space else None
@@ -474,7 +475,8 @@ class Store:
                 return 'does not cover whole blocks'
         if e.op in (READ, ZERO, TRIM, FLUSH) and e.hash != NO_DIGEST:
             return 'has a hash'
-        if e.op == GAP and (not 1 <= e.hash[0] <= 8 or e.hash[1:8] != bytes(7) or e.hash[24:] != bytes(8)):
+        if e.op == GAP and (not 1 <= e.hash[0] <= GAP_UNKEPT or e.hash[1] or e.hash[4:8] != bytes(4) or e.hash[24:] != bytes(8)
+                            or int.from_bytes(e.hash[2:4], 'little') != e.entropy or (e.entropy and e.hash[0] != GAP_UNKEPT)):
             return 'a bad GAP event'
         if e.op == FLUSH and (e.lba or e.sectors):
             return 'a FLUSH with an address'
