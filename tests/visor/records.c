@@ -56,7 +56,7 @@ static void end(void)
 static void tell(uint16_t device, uint32_t unit, uint8_t op, uint64_t lba, uint64_t sectors)
 {
     static const uint8_t content[VISOR_BLOCK_BYTES];
-    struct visor_block b = {.lba = lba, .sectors = sectors, .data = content, .unit = unit, .device = device, .op = op,
+    struct visor_block b = {.lba = lba, .sectors = sectors, .data = op == CHV_OP_GAP ? NULL : content, .unit = unit, .device = device, .op = op,
                             .reason = op == CHV_OP_GAP ? CHV_GAP_FAILED : 0};
     records_take(&b);
 }

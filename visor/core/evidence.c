@@ -1,5 +1,6 @@
 /* To the wire; and a line on COM1 each, if `print_events 1` is configured: what a test compares with the disk. */
 #include "visor/core/evidence.h"
+#include "visor/camera/camera.h"
 #include "visor/core/clock.h"
 #include "visor/core/print.h"
 #include "visor/core/vcpu.h"
@@ -48,5 +49,7 @@ bool evidence_poll(void)
 
 void evidence_finish(void)
 {
+    bool owed = camera_finish(clock_ns());
     wire_finish(finish_seconds);
+    if (owed && !camera_finish(clock_ns())) wire_finish(finish_seconds);
 }

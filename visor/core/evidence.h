@@ -5,6 +5,8 @@
 #include "visor/core/config.h"
 #include "visor/storage/port.h"
 
+#define EVIDENCE_RAM 0xffffu /* the device number of the guest's memory, by guest-physical address */
+
 /* NULL, or why what was seen could not go where the configuration says. */
 const char *evidence_init(const struct config *config);
 

@@ -1,5 +1,6 @@
 /* Identity nested paging. The hypervisor's memory leads to one page of ones, which cannot be written. */
 #include "visor/core/machine.h"
+#include "visor/camera/camera.h"
 #include "visor/core/clock.h"
 #include "visor/core/emulate.h"
 #include "visor/core/evidence.h"
@@ -29,13 +30,13 @@ static void hide_own_memory(void)
 void machine_init(const struct boot_info *info, unsigned levels, unsigned address_bits, uint64_t *nested_root,
                   uint64_t *own_root)
 {
-    unsigned tables = paging_tables(levels, address_bits);
+    const struct config config = {info->config, info->config_bytes};
+    unsigned tables = paging_tables(levels, address_bits), more = tables + SPLIT_TABLES + camera_tables(&config);
     own_base = info->own_base;
     own_bytes = info->own_bytes;
     if (!paging_init(&own, levels, address_bits, PAGING_PRESENT | PAGING_WRITE,
                      memory_alloc(tables * PAGE_BYTES, PAGE_BYTES), tables) ||
-        !paging_init(&nested, levels, address_bits, NESTED_FLAGS,
-                     memory_alloc((tables + SPLIT_TABLES) * PAGE_BYTES, PAGE_BYTES), tables + SPLIT_TABLES))
+        !paging_init(&nested, levels, address_bits, NESTED_FLAGS, memory_alloc(more * PAGE_BYTES, PAGE_BYTES), more))
         panic("%u levels for %u address bits cannot be mapped", levels, address_bits);
     for (unsigned i = 0; i < info->ram_count; i++)
         if (!guest_ram_add(info->ram[i].base, info->ram[i].bytes)) panic("the firmware's memory map is too long");
@@ -52,16 +53,26 @@ bool machine_protect(uint64_t gpa, bool reads, bool writes)
     return paging_set(&nested, gpa, gpa, flags);
 }
 
+uint64_t *machine_entry(uint64_t gpa)
+{
+    return ranges_meet(gpa, PAGE_BYTES, own_base, own_bytes) ? NULL : paging_entry(&nested, gpa);
+}
+
 void machine_flush(void)
 {
     smp_flush();
 }
 
-/* Somebody touches what nested paging forbids: our memory, where writes go nowhere, or a watched page. */
-void exit_memory(struct vcpu *vcpu, uint64_t gpa, bool write)
+/* Somebody touches what nested paging forbids: a page of the camera's, our memory, where writes go nowhere, or a
+ * watched page. Page tables where there is no memory: what would follow is a #PF without end. */
+void exit_memory(struct vcpu *vcpu, uint64_t gpa, enum vcpu_access access)
 {
-    if (emulate_access(vcpu, gpa, write)) return;
-    print("processor %u: an access to %llx at %llx cannot be followed", vcpu->index, (unsigned long long)gpa,
+    if (camera_fault(gpa, access, clock_ns())) {
+        vcpu->flush = 1; /* here; on other processors what it was before costs a fault that changes nothing */
+        return;
+    }
+    if (access != VCPU_WALK && emulate_access(vcpu, gpa, access == VCPU_WRITE)) return;
+    if (access != VCPU_WALK) print("processor %u: an access to %llx at %llx cannot be followed", vcpu->index, (unsigned long long)gpa,
           (unsigned long long)vcpu->rip);
     vcpu_inject(vcpu, VECTOR_GP, true, 0);
 }
@@ -71,12 +82,13 @@ void exit_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
     if (!power_port(vcpu, port, size, in)) pci_port(vcpu, port, size, in);
 }
 
-bool exit_busy(bool idle)
+enum exit_wish exit_next(bool idle)
 {
     enum { IDLE_TRIES = 20, IDLE_US = 10 };
     bool busy = true;
-    if (!machine_try_lock()) return true;
+    if (!machine_try_lock()) return EXIT_SOON;
+    bool telling = camera_poll(clock_ns());
     for (unsigned i = 0; (busy = evidence_poll()) && idle && i < IDLE_TRIES; i++) clock_wait_us(IDLE_US);
     machine_unlock();
-    return busy;
+    return busy || telling ? EXIT_SOON : camera_on() ? EXIT_ON_INTERRUPT : EXIT_WHENEVER;
 }

@@ -13,6 +13,9 @@ void machine_init(const struct boot_info *info, unsigned levels, unsigned addres
  * map. */
 bool machine_protect(uint64_t gpa, bool reads, bool writes);
 
+/* The page's entry in nested paging, for whoever changes it more often; NULL as machine_protect is false. At boot. */
+uint64_t *machine_entry(uint64_t gpa);
+
 /* What machine_protect changed holds on every processor from here on. */
 void machine_flush(void);
 

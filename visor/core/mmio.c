@@ -71,6 +71,11 @@ void mmio_unregister(uint64_t base)
     r->bytes = 0;
 }
 
+bool mmio_watched(uint64_t gpa)
+{
+    return range_of(gpa, 1);
+}
+
 bool mmio_guest_read(uint64_t gpa, unsigned width, uint64_t *value)
 {
     struct range *r = range_of(gpa, width);

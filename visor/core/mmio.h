@@ -27,6 +27,9 @@ bool mmio_hide(uint64_t base, uint64_t size);
 /* Ends what mmio_register began with this base (a device's BAR was moved). */
 void mmio_unregister(uint64_t base);
 
+/* Is gpa in a range that is intercepted? */
+bool mmio_watched(uint64_t gpa);
+
 /* The access on the real device. width is 1, 2, 4 or 8. */
 uint64_t mmio_real_read(uint64_t gpa, unsigned width);
 void mmio_real_write(uint64_t gpa, unsigned width, uint64_t value);

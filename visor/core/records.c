@@ -77,7 +77,7 @@ static void lose(int number, uint64_t size, uint64_t lba, uint64_t sectors)
 static void take(const struct unit *u, const struct visor_block *b)
 {
     struct chv_gap_detail detail = {.reason = b->reason};
-    const void *content = b->op == CHV_OP_GAP ? (const void *)&detail : b->data;
+    const void *content = b->op == CHV_OP_GAP && !b->data ? (const void *)&detail : b->data;
     bool version = chv_op_is_version(b->op);
     uint64_t lba = b->lba, end = lba + b->sectors;
     if (b->op == CHV_OP_FLUSH) {

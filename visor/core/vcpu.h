@@ -57,13 +57,15 @@ void vcpu_watch_ports(uint16_t first, unsigned count);
 
 /* --- what it calls */
 
-/* An access to a page that nested paging forbids. */
-void exit_memory(struct vcpu *vcpu, uint64_t gpa, bool write);
+/* What the guest wanted to do to a page that nested paging forbids. WALK: read it as one of its page tables. */
+enum vcpu_access { VCPU_READ = 1, VCPU_WRITE = 2, VCPU_EXECUTE = 4, VCPU_WALK = 8 };
+void exit_memory(struct vcpu *vcpu, uint64_t gpa, enum vcpu_access access);
 /* Port I/O on a watched port; size 1, 2 or 4. */
 void exit_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in);
-/* After an exit: true if there should be another one soon, for evidence is on its way (idle: the guest waits for an
- * interrupt). */
-bool exit_busy(bool idle);
+/* After an exit: when there should be another one (idle: the guest waits for an interrupt). ON_INTERRUPT: a clock is
+ * looked at then; SOON: evidence is on its way. */
+enum exit_wish { EXIT_WHENEVER, EXIT_ON_INTERRUPT, EXIT_SOON };
+enum exit_wish exit_next(bool idle);
 /* CPUID, in place. */
 void exit_cpuid(struct vcpu *vcpu, uint64_t cr4);
 /* A kick, or before the guest goes on: INIT and SIPI. Returns when the guest may run. */

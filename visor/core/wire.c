@@ -1,5 +1,6 @@
 #include "visor/core/wire.h"
 #include "visor/arch/x86/cpu.h"
+#include "visor/camera/camera.h"
 #include "visor/core/clock.h"
 #include "visor/core/memory.h"
 #include "visor/core/mmio.h"
@@ -158,6 +159,11 @@ static void receive(void *arg, void *data, size_t n, uint64_t now_ns)
     sender_receive(&wire.sender, data, n, now_ns);
 }
 
+bool wire_spare(void)
+{
+    return !wire.on || wire.sender.head - wire.sender.tail < wire.sender.capacity / 2;
+}
+
 bool wire_poll(void)
 {
     if (!wire.on) return false;
@@ -180,7 +186,7 @@ void wire_finish(unsigned seconds)
 
 int wire_space(const char name[CHV_WIRE_NAME_BYTES], uint64_t bytes)
 {
-    struct chv_device device = {.bytes = bytes, .rest = memcmp(name, "ram", 4) ? CHV_REST_UNKNOWN : CHV_REST_ZERO};
+    struct chv_device device = {.bytes = bytes, .rest = memcmp(name, "ram", 4) || camera_on() ? CHV_REST_UNKNOWN : CHV_REST_ZERO};
     memcpy(device.name, name, sizeof device.name);
     return wire.on ? sender_device(&wire.sender, &device) : -1;
 }

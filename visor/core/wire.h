@@ -14,9 +14,13 @@ const char *wire_init(const struct config *config);
 /* Takes a block in, and waits while the ring is full, unless `when_full gap` is configured. */
 void wire_take(const struct visor_block *block);
 
-/* A space of the stream: a disk's, or memory ("ram" by guest-physical address, of which the rest is zeros; "proc:…", "map:…"). The name is
- * padded with zeros. Its number among the devices of the stream; -1: no wire, no room now, or no such name. */
+/* A space of the stream: a disk's, or memory ("ram" by guest-physical address, of which the rest is zeros, unless the
+ * camera tells of a sample; "proc:…", "map:…"). The name is padded with zeros. Its number among the devices of the
+ * stream; -1: no wire, no room now, or no such name. */
 int wire_space(const char name[CHV_WIRE_NAME_BYTES], uint64_t bytes);
+
+/* Is at least half of the ring free (or is there no wire)? For what must not get in the way of other evidence. */
+bool wire_spare(void);
 
 /* Sends and receives what there is. True: not all that was taken in is durable at the collector. */
 bool wire_poll(void);

@@ -17,7 +17,8 @@ struct visor_block {
     uint64_t command;    /* numbers this controller's commands; the gap of a failure has the number of what failed */
     uint64_t lba;        /* 512-byte sectors; SPACE: the unit's size */
     uint64_t sectors;    /* WRITE: 1 to 8, within one aligned block of 8; ZERO, TRIM, GAP: whole aligned blocks; GAP 0: all of the unit */
-    const uint8_t *data; /* WRITE: sectors * 512 bytes; SPACE: a name, CHV_SPACE_NAME_BYTES. Borrowed until emit returns */
+    const uint8_t *data; /* WRITE: sectors * 512 bytes; SPACE: a name, CHV_SPACE_NAME_BYTES;
+                          * GAP: NULL, or a struct chv_gap_detail. Borrowed until emit returns */
     uint32_t unit;       /* NVMe: namespace; AHCI: port + 1; or VISOR_UNIT_ALL (FLUSH, GAP) */
     uint16_t device;     /* the controller, as whoever made the mediator numbers them */
     uint8_t op;          /* enum chv_op: SPACE WRITE READ ZERO TRIM FLUSH GAP */

@@ -2,6 +2,7 @@
 #include "visor/arch/x86/svm/svm.h"
 #include "visor/boot/info.h"
 #include "visor/core/apic.h"
+#include "visor/camera/camera.h"
 #include "visor/core/clock.h"
 #include "visor/core/disks.h"
 #include "visor/core/machine.h"
@@ -36,6 +37,7 @@ const char *visor_init(const struct boot_info *info)
     pci_init(info->acpi_rsdp, &config);
     power_init(info->acpi_rsdp);
     if ((why = disks_init(&config))) return why;
+    camera_init(&config, clock_ns());
     iommu_start(info->acpi_rsdp); /* last: what it is told is in memory that goes back to the firmware if we give up */
     print("%u processors, %u address bits, memory at %llx + %llu KiB, %llu KiB of it free", info->processors, bits,
           (unsigned long long)info->own_base, (unsigned long long)info->own_bytes >> 10,

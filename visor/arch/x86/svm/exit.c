@@ -4,7 +4,7 @@
 #include "visor/core/memory.h"
 #include "visor/core/print.h"
 
-enum { FAULT_WRITE = 1 << 1 };
+enum { FAULT_WRITE = 1 << 1, FAULT_FETCH = 1 << 4 };
 #define EOI_RECENT_NS UINT64_C(20000000) /* five ticks of a slow clock */
 #define FAULT_IN_TABLES (UINT64_C(1) << 33)
 
@@ -56,7 +56,12 @@ static void redeliver(struct svm_cpu *cpu)
     uint64_t event = cpu->vmcb->exit_event;
     if (!(event & EVENT_VALID) || EVENT_TYPE(event) == EVENT_SOFTWARE) return;
     unsigned vector = event & 0xff;
-    if (EVENT_TYPE(event) == EVENT_EXCEPTION && (vector == 3 || vector == 4)) return; /* INT3 and INTO, too */
+    if (EVENT_TYPE(event) == EVENT_EXCEPTION) {
+        if (vector == 3 || vector == 4) return; /* INT3 and INTO, too */
+        /* QEMU says so of interrupts and NMIs as well, and takes neither back as one */
+        if (vector == VECTOR_NMI) event ^= (EVENT_EXCEPTION ^ EVENT_NMI) << 8;
+        if (vector > 31) event ^= (EVENT_EXCEPTION ^ EVENT_INTERRUPT) << 8;
+    }
     cpu->vmcb->inject = event;
 }
 
@@ -79,13 +84,12 @@ static void offer_nmi(struct svm_cpu *cpu)
 
 static void nested_fault(struct svm_cpu *cpu)
 {
-    struct vmcb *v = cpu->vmcb;
-    if (v->exit_info1 &
-        FAULT_IN_TABLES) { /* page tables where there is no memory: what would follow is a #PF without end */
-        vcpu_inject(cpu->vcpu, VECTOR_GP, true, 0);
-        return;
-    }
-    exit_memory(cpu->vcpu, v->exit_info2, v->exit_info1 & FAULT_WRITE);
+    uint64_t info = cpu->vmcb->exit_info1;
+    exit_memory(cpu->vcpu, cpu->vmcb->exit_info2,
+                info & FAULT_IN_TABLES ? VCPU_WALK
+                : info & FAULT_FETCH   ? VCPU_EXECUTE
+                : info & FAULT_WRITE   ? VCPU_WRITE
+                                       : VCPU_READ);
 }
 
 static void exit_port_instruction(struct svm_cpu *cpu)
@@ -119,8 +123,9 @@ static void keep_going(struct svm_cpu *cpu)
     struct vmcb *v = cpu->vmcb;
     uint64_t code = v->exit_code;
     v->intercept1 &= ~(uint32_t)(INTERCEPT_INTERRUPT | INTERCEPT_HLT | (cpu->in_nmi ? 0 : INTERCEPT_IRET));
-    if (!exit_busy(code == EXIT_HLT)) return;
-    v->intercept1 |= INTERCEPT_HLT;
+    enum exit_wish wish = exit_next(code == EXIT_HLT);
+    if (wish == EXIT_WHENEVER) return;
+    if (wish == EXIT_SOON) v->intercept1 |= INTERCEPT_HLT;
     if (clock_ns() - cpu->vcpu->eoi_ns > EOI_RECENT_NS)
         v->intercept1 |= code == EXIT_INTERRUPT ? INTERCEPT_IRET : INTERCEPT_INTERRUPT;
 }

@@ -131,6 +131,7 @@ uint64_t visor_launch(uint64_t rip, uint64_t rsp)
         wrmsr(MSR_VM_CR, rdmsr(MSR_VM_CR) | VM_CR_R_INIT); /* INIT never leaves us */
     __asm__ volatile("clgi");
     capture(cpu->vmcb, rip, rsp, rflags);
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE); /* ours alone: nested paging forbids execution */
     host_load();
     host_call_on_stack(svm_loop, cpu, cpu->stack + HOST_STACK_BYTES);
 }
