@@ -12,7 +12,7 @@ set -euo pipefail
 SOURCE=$(cd "$(dirname "$0")/../.." && pwd)
 BUILD=${CHV_BUILD:-$SOURCE/build-debug}
 source "$SOURCE/tests/visor/machine.sh"
-MACHINE_SECONDS=900 MACHINE_MEMORY=1G
+MACHINE_SECONDS=${MACHINE_SECONDS:-900} MACHINE_MEMORY=1G
 PATH=$PATH:/sbin:/usr/sbin
 fail() { echo "FAIL: $*" >&2; exit 1; }
 chronovisor() { "$BUILD/cli/chronovisor" "$@"; }
