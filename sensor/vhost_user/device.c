@@ -14,7 +14,7 @@ enum { F_LOG_ALL = 26, F_INDIRECT = 28, F_EVENT_IDX = 29, F_PROTOCOL = 30, F_VER
 
 #define PROTOCOL_OFFERED                                                                                       \
     (BIT(VU_PROTOCOL_MQ) | BIT(VU_PROTOCOL_LOG_SHMFD) | BIT(VU_PROTOCOL_REPLY_ACK) | BIT(VU_PROTOCOL_CONFIG) | \
-     BIT(VU_PROTOCOL_INFLIGHT_SHMFD))
+     BIT(VU_PROTOCOL_INFLIGHT_SHMFD) | BIT(VU_PROTOCOL_MEM_SLOTS))
 
 uint64_t device_features(const struct device *d)
 {
@@ -46,6 +46,7 @@ void device_free(struct device *d)
     if (!d) return;
     for (unsigned i = 0; i < d->queues; i++) queue_fini(&d->queue[i]);
     guest_memory_drop(d->memory);
+    for (unsigned i = 0; i < d->table.count; i++) close(d->table_fd[i]);
     inflight_close(&d->inflight);
     dirty_log_free(d->log);
     free(d);
@@ -83,15 +84,64 @@ static int set_features(struct device *d, uint64_t features, struct chv_err *err
     return 0;
 }
 
-static int set_memory(struct device *d, const struct vu_msg *msg, struct chv_err *err)
+/* Map this instead of what is mapped. The descriptors stay the caller's. */
+static int use_table(struct device *d, const struct vu_memory *table, const int *fd, struct chv_err *err)
 {
     struct guest_memory *memory;
-    int r = guest_memory_new(&msg->payload.memory, msg->fd, &memory, err);
+    int r = guest_memory_new(table, fd, &memory, err);
     if (r < 0) return r;
     guest_memory_drop(d->memory);
     d->memory = memory;
+    d->table = *table;
     for (unsigned i = 0; i < d->queues; i++) vrings_memory(&d->queue[i], memory);
     return 0;
+}
+
+static int set_memory(struct device *d, struct vu_msg *msg, struct chv_err *err)
+{
+    int before[VU_FDS_MAX];
+    unsigned count = d->table.count;
+    memcpy(before, d->table_fd, sizeof before);
+    int r = use_table(d, &msg->payload.memory, msg->fd, err);
+    if (r < 0) return r;
+    for (unsigned i = 0; i < count; i++) close(before[i]);
+    for (unsigned i = 0; i < d->table.count; i++) {
+        d->table_fd[i] = msg->fd[i];
+        msg->fd[i] = -1;
+    }
+    return 0;
+}
+
+static int add_region(struct device *d, struct vu_msg *msg, struct chv_err *err)
+{
+    struct vu_memory table = d->table;
+    if (table.count == VU_FDS_MAX) return chv_err_set(err, EINVAL, "ADD_MEM_REG: more than %u regions", VU_FDS_MAX);
+    table.region[table.count] = msg->payload.slot.region;
+    d->table_fd[table.count++] = msg->fd[0];
+    int r = use_table(d, &table, d->table_fd, err);
+    if (r == 0) vu_take_fd(msg);
+    return r;
+}
+
+static int remove_region(struct device *d, const struct vu_msg *msg, struct chv_err *err)
+{
+    const struct vu_region *gone = &msg->payload.slot.region;
+    struct vu_memory table = d->table;
+    unsigned at = 0;
+    while (at < table.count && (table.region[at].gpa != gone->gpa || table.region[at].uva != gone->uva ||
+                                table.region[at].bytes != gone->bytes))
+        at++;
+    if (at == table.count) return chv_err_set(err, EINVAL, "REM_MEM_REG: there is no such region");
+    const int fd = d->table_fd[at];
+    table.count--;
+    for (unsigned i = at; i < table.count; i++) {
+        table.region[i] = table.region[i + 1];
+        d->table_fd[i] = d->table_fd[i + 1];
+    }
+    d->table = table; /* also if it cannot be mapped: that ends the connection */
+    int r = use_table(d, &table, d->table_fd, err);
+    close(fd);
+    return r;
 }
 
 static int set_log(struct device *d, struct vu_msg *msg, struct chv_err *err)
@@ -163,6 +213,9 @@ int device_message(struct device *d, struct vu_msg *msg, struct chv_err *err)
     case VU_SET_LOG_FD: return 0; /* only a signal that the log changed: it is written to all the same */
     case VU_GET_QUEUE_NUM: return answer_u64(msg, BLK_QUEUES_MAX);
     case VU_SET_MEM_TABLE: return set_memory(d, msg, err);
+    case VU_GET_MAX_MEM_SLOTS: return answer_u64(msg, VU_FDS_MAX);
+    case VU_ADD_MEM_REG: return add_region(d, msg, err);
+    case VU_REM_MEM_REG: return remove_region(d, msg, err);
     case VU_SET_LOG_BASE: return set_log(d, msg, err);
     case VU_GET_CONFIG: return get_config(d, msg);
     case VU_SET_CONFIG:

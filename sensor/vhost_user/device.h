@@ -9,6 +9,8 @@ struct device {
     struct queue_shared shared;
     uint64_t features, protocol; /* negotiated */
     struct guest_memory *memory;
+    struct vu_memory table; /* what it was made of, to be made again of more or less */
+    int table_fd[VU_FDS_MAX];
     struct inflight_map inflight;
     struct dirty_log *log;
     unsigned queues;

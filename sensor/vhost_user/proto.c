@@ -36,6 +36,9 @@ static const struct {
     [VU_SET_CONFIG] = {"SET_CONFIG", 12, 12 + VU_CONFIG_BYTES, FDS_NONE},
     [VU_GET_INFLIGHT_FD] = {"GET_INFLIGHT_FD", 20, 24, FDS_NONE},
     [VU_SET_INFLIGHT_FD] = {"SET_INFLIGHT_FD", 20, 24, FDS_ONE},
+    [VU_GET_MAX_MEM_SLOTS] = {"GET_MAX_MEM_SLOTS", 0, 0, FDS_NONE},
+    [VU_ADD_MEM_REG] = {"ADD_MEM_REG", 40, 40, FDS_ONE},
+    [VU_REM_MEM_REG] = {"REM_MEM_REG", 40, 40, FDS_MAYBE},
 };
 
 const char *vu_name(uint32_t request)

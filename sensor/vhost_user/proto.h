@@ -36,7 +36,10 @@ enum vu_request {
     VU_SET_CONFIG = 25,
     VU_GET_INFLIGHT_FD = 31,
     VU_SET_INFLIGHT_FD = 32,
-    VU_REQUESTS = 33
+    VU_GET_MAX_MEM_SLOTS = 36,
+    VU_ADD_MEM_REG = 37,
+    VU_REM_MEM_REG = 38,
+    VU_REQUESTS = 39
 };
 
 enum { /* bits of the protocol features */
@@ -45,6 +48,7 @@ enum { /* bits of the protocol features */
     VU_PROTOCOL_REPLY_ACK = 3,
     VU_PROTOCOL_CONFIG = 9,
     VU_PROTOCOL_INFLIGHT_SHMFD = 12,
+    VU_PROTOCOL_MEM_SLOTS = 15,
 };
 
 enum { VU_FLAG_VERSION = 1, VU_FLAG_REPLY = 4, VU_FLAG_NEED_REPLY = 8 };
@@ -69,6 +73,11 @@ struct vu_memory {
     struct vu_region region[VU_FDS_MAX];
 };
 
+struct vu_slot {
+    uint64_t padding;
+    struct vu_region region;
+};
+
 struct vu_config {
     uint32_t offset, bytes, flags;
     uint8_t data[VU_CONFIG_BYTES];
@@ -90,6 +99,7 @@ struct vu_msg {
         struct vu_state state;
         struct vu_addr addr;
         struct vu_memory memory;
+        struct vu_slot slot;
         struct vu_config config;
         struct vu_inflight inflight;
         struct vu_log log;

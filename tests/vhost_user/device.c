@@ -120,6 +120,41 @@ static void requests(struct served *s)
     end(s, &f);
 }
 
+/* Memory that comes and goes a region at a time, while a ring is in use. */
+static void slots(struct served *s)
+{
+    struct front f;
+    struct vu_msg msg;
+    struct vu_slot slot = {.region = {.bytes = 1 << 20}};
+    int before = open_fds(), file = memfd_create("more", MFD_CLOEXEC);
+    CHECK(file >= 0 && ftruncate(file, 1 << 20) == 0);
+    begin(s, &f, 1, ~UINT64_C(0));
+    const unsigned most = (unsigned)front_ask(&f, VU_GET_MAX_MEM_SLOTS);
+    CHECK(most == VU_FDS_MAX);
+    front_start(&f, 0);
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 1; i < most; i++) {
+            slot.region.gpa = slot.region.uva = UINT64_C(0x700000000000) + ((uint64_t)i << 21);
+            CHECK(front_send(&f, VU_ADD_MEM_REG, &slot, 40, &file, 1));
+            CHECK(front_do(&f, 0, VIRTIO_BLK_T_IN, 8 * i, 4096) == VIRTIO_BLK_S_OK);
+        }
+        for (unsigned i = 1; i < most; i++) {
+            slot.region.gpa = slot.region.uva = UINT64_C(0x700000000000) + ((uint64_t)(i * 3 % most) << 21);
+            CHECK(front_send(&f, VU_REM_MEM_REG, &slot, 40, &file, i % 2));
+            CHECK(front_do(&f, 0, VIRTIO_BLK_T_OUT, 8 * i, 4096) == VIRTIO_BLK_S_OK);
+        }
+    }
+    for (unsigned i = 1; i <= most; i++) { /* one more than there are */
+        slot.region.gpa = slot.region.uva = UINT64_C(0x700000000000) + ((uint64_t)i << 21);
+        CHECK(front_send(&f, VU_ADD_MEM_REG, &slot, 40, &file, 1));
+    }
+    CHECK(!front_answer(&f, &msg));
+    end(s, &f);
+    close(file);
+    for (int tries = 0; open_fds() > before && tries < 200; tries++) usleep(10000);
+    CHECK(open_fds() <= before);
+}
+
 /* A driver that knows of no flush: every write it has an answer to is durable, which the log says. */
 static void no_flush(struct served *s, const struct rig *rig)
 {
@@ -403,6 +438,10 @@ static void bad_messages(struct served *s)
         {VU_SET_CONFIG, &config, 12, 0},
         {VU_SET_LOG_BASE, all, 16, 1},
         {VU_SET_INFLIGHT_FD, all, 20, 1},
+        {VU_ADD_MEM_REG, all + 1, 40, 1},
+        {VU_ADD_MEM_REG, all + 1, 40, 2},
+        {VU_REM_MEM_REG, all + 1, 40, 0},
+        {VU_GET_MAX_MEM_SLOTS, NULL, 0, 1},
         {VU_SET_VRING_ADDR, &addr, 40, 0},
         {VU_SET_VRING_BASE, all, 7, 8},
     };
@@ -441,6 +480,7 @@ int main(int argc, char **argv)
     CHECK_OK(session_open(&options, &s.session, &err), err);
     s.stop = eventfd(0, EFD_CLOEXEC);
     requests(&s);
+    slots(&s);
     no_flush(&s, &rig);
     load(&s, &seed);
     overlapping(&s, &seed);

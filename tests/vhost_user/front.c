@@ -115,7 +115,9 @@ static void negotiate(struct front *f)
     tell(f, VU_SET_OWNER, NULL, 0, NULL, 0);
     tell(f, VU_SET_FEATURES, &f->features, 8, NULL, 0);
     struct vu_memory table = {.count = 1, .region = {{.gpa = FRONT_GPA, .bytes = f->ram_bytes, .uva = UVA}}};
-    tell(f, VU_SET_MEM_TABLE, &table, 40, &f->ram_fd, 1);
+    struct vu_slot slot = {.region = table.region[0]};
+    if (f->packed) tell(f, VU_ADD_MEM_REG, &slot, 40, &f->ram_fd, 1); /* either way */
+    else tell(f, VU_SET_MEM_TABLE, &table, 40, &f->ram_fd, 1);
 }
 
 static void open_with(struct front *f, int fd, unsigned queues, uint32_t slot_bytes, uint64_t wanted)
