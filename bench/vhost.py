@@ -125,9 +125,11 @@ def ceilings(bench, pairs, hashes):
 def throughput(bench, image, load, key):
     pairs = side_by_side(bench, image, load)
     bare = side_by_side(bench, image, load, "--baseline", "none")
+    uring = [(run_ours(bench, image, {**load, "seed": 5000 + n}, "--aio", "io_uring"), peer) for n, (_, peer) in enumerate(pairs)]
     mine, peer = medians(pairs, key)
     bench.report(mine, peer, [(a[key], b[key]) for a, b in pairs], peer_is=PEER, written_bytes=load["total_bytes"],
-                 baseline_none=compared(bare, key), cpu_s=compared(pairs, "server_cpu_s"),
+                 baseline_none=compared(bare, key), io_uring={name: compared(uring, name) for name in (key, "p50_us", "p99_us")},
+                 cpu_s=compared(pairs, "server_cpu_s"),
                  latency={name: compared(pairs, name) for name in ("p50_us", "p99_us")},
                  latency_baseline_none={name: compared(bare, name) for name in ("p50_us", "p99_us")},
                  ceiling=ceilings(bench, pairs, 2), ceiling_baseline_none=ceilings(bench, bare, 1),
@@ -140,10 +142,13 @@ def latency(bench, image, total):
     load = {"rw": "randwrite", "block_bytes": 4096, "depth": 1, "total_bytes": total}
     writes = side_by_side(bench, image, load)
     reads = side_by_side(bench, image, {**load, "rw": "randread"})
+    uring = {rw: [(run_ours(bench, image, {**load, "rw": rw, "seed": 5000 + n}, "--aio", "io_uring"), peer)
+                  for n, (_, peer) in enumerate(pairs)] for rw, pairs in (("randwrite", writes), ("randread", reads))}
     mine, peer = medians(writes, "p50_us")
     bench.report(mine, peer, [(a["p50_us"], b["p50_us"]) for a, b in writes], peer_is=PEER,
                  write_p99_us=compared(writes, "p99_us"), read_p50_us=compared(reads, "p50_us"),
                  read_p99_us=compared(reads, "p99_us"), written_bytes=total,
+                 io_uring={rw: {name: compared(pairs, name) for name in ("p50_us", "p99_us")} for rw, pairs in uring.items()},
                  counts="a 4 KiB write at queue depth 1, from the ring to the answer")
 
 
