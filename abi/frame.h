@@ -34,6 +34,8 @@
 #define CHV_WIRE_CHUNK_BYTES_MAX 8896u /* of 9000 */
 #define CHV_WIRE_FRAME_BYTES_MAX 8960u
 #define CHV_WIRE_WINDOW 1024u          /* chunks: what the bits of an acknowledgement cover */
+#define CHV_WIRE_RAM 16u               /* stretches of RAM, and processors, of one REPLY */
+#define CHV_WIRE_PROCESSORS 16u
 
 /* Labels of the key schedule, 16 bytes each (docs/wire.md, Keys). */
 #define CHV_WIRE_LABEL_HELLO "chv wire 1 hello"
@@ -48,6 +50,8 @@ enum chv_frame_type {
     CHV_FRAME_START = 3,   /* sensor: where my stream goes on, and my devices; repeated as a sign of life */
     CHV_FRAME_DATA = 4,    /* sensor: a chunk of the stream */
     CHV_FRAME_ACK = 5,     /* collector: what is durable, what has arrived */
+    CHV_FRAME_REQUEST = 6, /* collector: record memory */
+    CHV_FRAME_REPLY = 7,   /* sensor: how far that is */
 };
 
 struct chv_frame_header {
@@ -111,6 +115,55 @@ struct chv_ack {
     uint8_t received[CHV_WIRE_WINDOW / 8]; /* 40: bit i: chunk next_chunk + i has arrived */
 };
 
+/* Asks the sensor to record memory of its machine. It does one at a time, and answers every REQUEST with one REPLY. */
+struct chv_request {
+    uint64_t id;       /* 0: grows; a higher one than before begins, the same asks how far it is */
+    uint64_t first;    /* 8: address; LOOK: which stretch of RAM is to be told first */
+    uint64_t end;      /* 16: behind the last; LOOK: which processor */
+    uint64_t table;    /* 24: WALK: guest-physical address of the top-level table */
+    uint32_t kind;     /* 32: enum chv_request_kind */
+    uint32_t reserved; /* 36: 0 */
+};
+enum chv_request_kind {
+    CHV_REQUEST_LOOK = 1, /* where is RAM, what do the processors do? Changes nothing under way */
+    CHV_REQUEST_RAM = 2,  /* the RAM at guest-physical [first, end), into the space "ram" */
+    CHV_REQUEST_WALK = 3, /* the pages that these tables map at [first, end), into "proc:cr3-…", and what they are into "map:cr3-…" */
+    CHV_REQUEST_STOP = 4, /* end what is under way */
+};
+
+/* Followed by the stretches and the processors that LOOK asked for. */
+struct chv_reply {
+    uint64_t id;         /* 0: of the request that is under way, or was the last; of LOOK: its own */
+    uint64_t position;   /* 8: everything in front of this address has been looked at */
+    uint64_t records;    /* 16: number of the stream's last record: when that is durable, all so far is */
+    uint64_t pages;      /* 24: recorded */
+    uint32_t state;      /* 32: enum chv_reply_state */
+    uint16_t stretches;  /* 36: struct chv_wire_stretch that follow, at most CHV_WIRE_RAM */
+    uint16_t processors; /* 38: struct chv_wire_processor, at most CHV_WIRE_PROCESSORS */
+};
+enum chv_reply_state {
+    CHV_REPLY_NONE = 0, /* nothing was asked for; LOOK */
+    CHV_REPLY_RUNNING = 1,
+    CHV_REPLY_DONE = 2,
+    CHV_REPLY_STOPPED = 3,
+    CHV_REPLY_REFUSED = 4, /* it makes no sense, or not on this machine */
+    CHV_REPLY_NO_ROOM = 5, /* the list of devices is full */
+    CHV_REPLY_CUT = 6,     /* the tables map more than the machine can mean: what was recorded is the first part */
+};
+
+struct chv_wire_stretch {
+    uint64_t base;  /* 0: guest-physical */
+    uint64_t bytes; /* 8 */
+};
+
+struct chv_wire_processor { /* at its last exit to the hypervisor */
+    uint64_t cr0;  /* 0 */
+    uint64_t cr3;  /* 8 */
+    uint64_t cr4;  /* 16 */
+    uint64_t efer; /* 24 */
+    uint64_t rip;  /* 32 */
+};
+
 /* One record of the stream; `bytes` bytes of content follow. */
 struct chv_wire_record {
     uint64_t number;  /* 0: 1, 2, 3 … */
@@ -118,13 +171,24 @@ struct chv_wire_record {
     uint32_t lba_lo;  /* 16: in 512-byte sectors */
     uint16_t lba_hi;  /* 20 */
     uint8_t op;       /* 22: enum chv_op: WRITE READ ZERO TRIM BASELINE FOUND FLUSH GAP */
-    uint8_t flags;    /* 23: enum chv_event_flag: FUA; READ: EXECUTE */
+    uint8_t flags;    /* 23: enum chv_event_flag: FUA; READ: EXECUTE; of FOUND and ZERO in a process's space: enum chv_wire_page */
     uint32_t sectors; /* 24: length; 0 for FLUSH, and for a GAP that names no place */
     uint16_t device;  /* 28: index into the list of devices */
     uint16_t bytes;   /* 30: sectors * 512 with content, 32 (struct chv_gap_detail) with GAP, else 0 */
 };
 
+enum chv_wire_page { /* what page tables say; 0: it is not known */
+    CHV_WIRE_PAGE_WRITE = 1 << 3,
+    CHV_WIRE_PAGE_EXEC = 1 << 4,
+    CHV_WIRE_PAGE_USER = 1 << 5,
+    CHV_WIRE_PAGE_ACCESSED = 1 << 6,
+    CHV_WIRE_PAGE_DIRTY = 1 << 7,
+};
+#define CHV_WIRE_PAGE_FLAGS 0xf8
+
 #define CHV_WIRE_RECORD_BYTES_MAX (sizeof(struct chv_wire_record) + CHV_WIRE_BLOCK_BYTES)
+#define CHV_WIRE_REPLY_BYTES_MAX                                                                                                    \
+    (sizeof(struct chv_reply) + CHV_WIRE_RAM * sizeof(struct chv_wire_stretch) + CHV_WIRE_PROCESSORS * sizeof(struct chv_wire_processor))
 #define CHV_WIRE_HELLO_BYTES (sizeof(struct chv_frame_header) + CHV_WIRE_NONCE_BYTES + sizeof(struct chv_hello) + CHV_WIRE_TAG_BYTES)
 
 _Static_assert(sizeof(struct chv_frame_header) == 16, "header");
@@ -138,6 +202,10 @@ _Static_assert(sizeof(struct chv_start) == 32 && offsetof(struct chv_start, gene
 _Static_assert(sizeof(struct chv_device) == 72 && offsetof(struct chv_device, bytes) == 56, "device");
 _Static_assert(sizeof(struct chv_data) == 32 && offsetof(struct chv_data, bytes) == 26, "data");
 _Static_assert(sizeof(struct chv_ack) == 168 && offsetof(struct chv_ack, received) == 40, "ack");
+_Static_assert(sizeof(struct chv_request) == 40 && offsetof(struct chv_request, kind) == 32, "request");
+_Static_assert(sizeof(struct chv_reply) == 40 && offsetof(struct chv_reply, state) == 32, "reply");
+_Static_assert(sizeof(struct chv_wire_stretch) == 16 && sizeof(struct chv_wire_processor) == 40, "stretch, processor");
+_Static_assert(CHV_WIRE_REPLY_BYTES_MAX <= CHV_WIRE_CHUNK_BYTES, "a reply fits an Ethernet frame");
 _Static_assert(sizeof(struct chv_wire_record) == 32 && offsetof(struct chv_wire_record, bytes) == 30, "record");
 _Static_assert(offsetof(struct chv_wire_record, lba_lo) == 16 && offsetof(struct chv_wire_record, sectors) == 24, "record");
 _Static_assert(sizeof(struct chv_frame_header) + sizeof(struct chv_data) + CHV_WIRE_TAG_BYTES + CHV_WIRE_CHUNK_BYTES == 1472,
@@ -150,12 +218,6 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian hosts o
 static inline int chv_wire_gap(uint8_t reason)
 {
     return reason == CHV_GAP_QUEUE_FULL || (reason >= CHV_GAP_MALFORMED && reason <= CHV_GAP_FAILED) || reason == CHV_GAP_UNKEPT;
-}
-
-/* Flags that a record of this op may have. */
-static inline uint8_t chv_wire_flags(uint8_t op)
-{
-    return op == CHV_OP_READ ? CHV_EVENT_FUA | CHV_EVENT_EXECUTE : CHV_EVENT_FUA;
 }
 
 static inline uint64_t chv_wire_lba(const struct chv_wire_record *r)
@@ -181,10 +243,17 @@ static inline size_t chv_wire_prefix(const struct chv_device *d, const char *pre
     return prefix[n] || !d->name[n] ? 0 : n;
 }
 
-/* A process's pages, or what they were (docs/format.md). Such a device's place may become another one's. */
+/* A process's pages, or what they were (docs/format.md); "map:cr3-" is for the collector. Such a device's place may become another one's. */
 static inline int chv_wire_device_process(const struct chv_device *d)
 {
-    return chv_wire_prefix(d, "proc:") || chv_wire_prefix(d, "map:");
+    return chv_wire_prefix(d, "proc:") || (chv_wire_prefix(d, "map:") && !chv_wire_prefix(d, "map:cr3-"));
+}
+
+/* Which flags a record may have. */
+static inline uint8_t chv_wire_flags(const struct chv_device *d, uint8_t op)
+{
+    if (op == CHV_OP_READ) return CHV_EVENT_FUA | CHV_EVENT_EXECUTE;
+    return chv_wire_device_process(d) && (op == CHV_OP_FOUND || op == CHV_OP_ZERO) ? CHV_WIRE_PAGE_FLAGS : CHV_EVENT_FUA;
 }
 
 /* And a device? Both ends ask: what the collector would refuse, the sensor does not announce. */

@@ -5,11 +5,14 @@
 #include <string.h>
 
 #include "cli/acquire_process.h"
+#include "cli/acquire_visor.h"
 #include "sensor/memory/acquire.h"
 
 static const struct cli_option options[] = {
     CLI_OPT_STORE,
     {"--qmp", "SOCK", "the Unix socket of QEMU's -qmp unix:SOCK,server=on,wait=off"},
+    {"--visor", NULL, "instead: the machine under the hypervisor whose evidence a running 'collect' records into --store"},
+    {"--range", "FIRST-END", "with --visor, ram: only these guest-physical addresses (hexadecimal)"},
     {"--space", "NAME", "the space of the machine's memory (default: ram)"},
     {"--mode", "MODE", "live: read while the guest runs; paused: stopped for a copy; cow: stopped for ms (default: live)"},
     {"--trust-dirty-log", NULL, "cow: also with an emulator whose log of writes has holes (TCG before QEMU 9.0)"},
@@ -164,6 +167,10 @@ static int run(int argc, char **argv)
     int code;
     if (args.count != 1)
         code = cli_failf(&args, "needs what: 'acquire ram' or 'acquire process'");
+    else if (cli_flag(&args, "--visor"))
+        code = acquire_visor(&args);
+    else if (cli_flag(&args, "--range"))
+        code = cli_failf(&args, "--range goes with --visor");
     else if (strcmp(args.positional[0], "process") == 0)
         code = acquire_process(&args);
     else if (strcmp(args.positional[0], "ram") != 0)
@@ -177,8 +184,8 @@ static int run(int argc, char **argv)
 const struct cli_command cmd_acquire = {
     .name = "acquire",
     .group = "Record",
-    .synopsis = "ram --qmp SOCK [--mode live|paused|cow] | process --pid N|--name NAME|--cr3 X [-o FILE.core] [OPTION…]",
-    .summary = "take in the memory of a running QEMU guest, or of one process of it",
+    .synopsis = "ram --qmp SOCK|--visor [--mode live|paused|cow] | process --pid N|--name NAME|--cr3 X [-o FILE.core] [OPTION…]",
+    .summary = "take in the memory of a running guest, or of one process of it",
     .example = "chronovisor acquire ram --qmp /run/vm/qmp.sock --mode paused --store case7",
     .options = options,
     .run = run,

@@ -33,7 +33,7 @@ static void say(void *arg, const char *what, const char *text)
         cli_error_line("collect", line);
     }
     /* what changes the evidence; sessions come and go with the network */
-    if (strcmp(what, "stream") == 0 || strcmp(what, "missing") == 0) cli_custody(args, what, "%s", text);
+    if (strcmp(what, "stream") == 0 || strcmp(what, "missing") == 0 || strcmp(what, "asked") == 0) cli_custody(args, what, "%s", text);
 }
 
 static bool one_of(const struct cli_args *args, const char *name, const char *first, const char *second, bool *is_second)

@@ -5,9 +5,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "abi/helper.h"
+#include "abi/hypercall.h"
 
 /* --- request.c: bytes to requests, without I/O (fuzzed) */
 struct request_reader {
@@ -26,6 +28,9 @@ struct answer {
     uint16_t flags; /* of END */
     uint64_t sent;  /* records */
     int error;      /* 0, or why nothing can be sent any more (-errno) */
+    /* Not NULL: records go here instead, one by one, without frames. */
+    void (*take)(void *arg, uint8_t kind, const void *head, const void *rest, size_t rest_bytes);
+    void *arg;
     size_t bytes;
     struct chv_helper_frame header; /* directly before the data, so that both go out in one write */
     uint8_t data[CHV_HELPER_PAYLOAD_MAX];
@@ -54,6 +59,28 @@ int procfs_list(struct answer *a);
 
 /* --- translate.c: mappings and their pages into the answer: 0 or a positive errno */
 int translate(struct answer *a, pid_t pid);
+
+/* --- hypercall.c: VMMCALL, and what may be said by it */
+struct hypercall_key {
+    uint64_t low, high;
+};
+/* 32 hexadecimal digits in a file that nobody but its owner reads. False, after a line on stderr. */
+bool hypercall_key(const char *path, struct hypercall_key *key);
+/* A request with its runs directly behind it. An enum chv_hypercall_status, with *number; -1: there is no hypervisor that knows the key. */
+int hypercall(const struct hypercall_key *key, const struct chv_hypercall *request, uint64_t *number);
+/* Record pages; again and again, until all are taken. *refused counts those that are none of the guest's RAM. An enum chv_hypercall_status:
+ * OK, or why it ended; -1 as above. */
+int hypercall_record(const struct hypercall_key *key, const char *space, const struct chv_hypercall_run *runs, size_t count, uint64_t *refused);
+/* BEGIN, or SETTLED of what there is now (space NULL), until the answer is another than AGAIN; half a minute at most. */
+int hypercall_until(const struct hypercall_key *key, uint32_t kind, const char *space, uint64_t bytes);
+
+/* --- record.c: a process's pages by hypercall: spaces proc:PID and map:PID. The exit status, after lines on stdout and stderr. */
+int record(pid_t pid, const char *key_path, bool freeze);
+/* What the pages are, as docs/format.md has it. */
+struct record_list;
+void record_text(FILE *out, const struct record_list *list);
+/* Any bytes as the inside of a JSON string. */
+void record_json(FILE *out, const char *text, size_t bytes);
 
 /* --- hold.c: one process at a time is held */
 struct hold {

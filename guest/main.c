@@ -2,6 +2,8 @@
  * guest-physical memory the pages of one lie. It sends no page: those are collected from outside.
  *
  *   chronovisor-helper [PORT]     a device; without it the port named org.chronovisor.helper
+ *   chronovisor-helper --record PID --key FILE [--freeze]
+ *                                 under the hypervisor: has it record the pages of one process, and ends
  */
 #include <dirent.h>
 #include <errno.h>
@@ -104,8 +106,14 @@ static int run(int fd)
 int main(int argc, char **argv)
 {
     char path[256];
+    bool freeze = argc == 6 && strcmp(argv[5], "--freeze") == 0;
+    if ((argc == 5 || freeze) && strcmp(argv[1], "--record") == 0 && strcmp(argv[3], "--key") == 0) {
+        char *end;
+        long pid = strtol(argv[2], &end, 10);
+        if (*end == 0 && pid > 0 && pid <= (long)CHV_HELPER_PID_MAX) return record((pid_t)pid, argv[4], freeze);
+    }
     if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
-        fprintf(stderr, "usage: chronovisor-helper [PORT]\n");
+        fprintf(stderr, "usage: chronovisor-helper [PORT]\n       chronovisor-helper --record PID --key FILE [--freeze]\n");
         return 2;
     }
     if (argc == 2) {

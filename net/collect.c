@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "net/control.h"
 
 #define BATCH 64u
 #define SAY_EVERY_NS UINT64_C(60000000000)
@@ -26,6 +27,9 @@ struct collector {
     struct sink sink;
     struct receiver receiver;
     struct collect_counters *counters;
+    struct control control;
+    struct chv_request asked; /* the last that was to change something; its id grows */
+    bool running;             /* it is not over, for all we know */
     int fd;
     struct sockaddr_storage from, live;
     socklen_t from_bytes, live_bytes;
@@ -100,7 +104,60 @@ static void on_random(void *arg, void *buf, size_t n)
     if (getrandom(buf, n, 0) != (ssize_t)n) abort(); /* never for up to 256 bytes, once the kernel has started */
 }
 
-static const struct receiver_ops ops = {on_resume, on_devices, on_record, on_missing, on_send, on_random};
+static void on_reply(void *arg, const uint8_t *reply, size_t n)
+{
+    struct collector *c = arg;
+    struct chv_recorder_stats stats;
+    struct chv_reply r;
+    memcpy(&r, reply, sizeof r);
+    if (r.id == c->asked.id) c->running = r.state == CHV_REPLY_RUNNING;
+    chv_recorder_stats(c->sink.rec, &stats);
+    control_answer(&c->control, (struct control_message){.kind = CONTROL_REPLY, .bytes = (uint32_t)n, .durable = c->sink.durable,
+                                                         .last_seq = stats.last_seq}, reply);
+}
+
+static const struct receiver_ops ops = {on_resume, on_devices, on_record, on_missing, on_send, on_random, on_reply};
+
+/* --- who asks for memory ----------------------------------------------------------------------------- */
+
+static void on_ask(void *arg, const struct chv_request *request)
+{
+    static const char text[] = "no sensor has a session with the collector";
+    struct collector *c = arg;
+    if (request->kind != CHV_REQUEST_LOOK && request->id != c->asked.id) {
+        static const char *const kinds[] = {"", "", "RAM", "what page tables map", "nothing more"};
+        c->asked = *request;
+        c->running = true;
+        say(c, "asked", "somebody of this host asks the sensor for %s", request->kind <= CHV_REQUEST_STOP ? kinds[request->kind] : "?");
+    }
+    if (!receiver_request(&c->receiver, request))
+        control_answer(&c->control, (struct control_message){.kind = CONTROL_ERROR, .code = EHOSTDOWN, .bytes = sizeof text - 1}, text);
+}
+
+static int on_note(void *arg, const char *space, const char *text)
+{
+    struct collector *c = arg;
+    struct control_message m = {.kind = CONTROL_NOTED};
+    struct chv_err err = {0};
+    int r = mark_capture(&c->sink, space, text, &m.last_seq, &err);
+    m.durable = c->sink.durable;
+    if (r < 0) m = (struct control_message){.kind = CONTROL_ERROR, .code = (uint32_t)err.code, .bytes = (uint32_t)strlen(err.text)};
+    control_answer(&c->control, m, err.text);
+    if (r < 0 && r != -EINVAL) c->err = err;
+    return r == -EINVAL ? 0 : r;
+}
+
+/* Nobody waits for what it asked for. If this is lost, the sensor goes on to the end of it, which does no harm. */
+static void on_gone(void *arg)
+{
+    struct collector *c = arg;
+    if (!c->running) return;
+    c->asked = (struct chv_request){.id = c->asked.id + 1, .kind = CHV_REQUEST_STOP};
+    c->running = false;
+    receiver_request(&c->receiver, &c->asked);
+}
+
+static const struct control_ops control_ops = {on_ask, on_note, on_gone};
 
 /* --- the socket ------------------------------------------------------------------------------------------ */
 
@@ -185,14 +242,16 @@ static void say_hostile(struct collector *c)
 
 static int loop(struct collector *c, int stop, struct chv_err *err)
 {
-    struct pollfd fds[3] = {{.fd = c->fd, .events = POLLIN}, {.fd = committer_fd(c->sink.committer), .events = POLLIN}, {.fd = stop, .events = POLLIN}};
+    struct pollfd fds[5] = {{.fd = c->fd, .events = POLLIN}, {.fd = committer_fd(c->sink.committer), .events = POLLIN}, {.fd = stop, .events = POLLIN}};
     for (;;) {
         uint64_t records;
-        if (poll(fds, 3, 10000) < 0 && errno != EINTR) return chv_err_set(err, errno, "poll: %s", strerror(errno));
+        control_poll(&c->control, fds + 3);
+        if (poll(fds, 5, 10000) < 0 && errno != EINTR) return chv_err_set(err, errno, "poll: %s", strerror(errno));
         if (fds[2].revents) return 0;
         c->err = (struct chv_err){.code = EIO, .text = "out of memory, or the cipher failed"};
         int r = fds[0].revents ? receive(c) : 0;
         if (r == 0 && fds[1].revents) r = committer_done(c->sink.committer, c->sink.counters.streams, &records, &c->err);
+        if (r == 0) r = control_serve(&c->control, fds + 3, &control_ops, c);
         if (r < 0) {
             *err = c->err;
             return r;
@@ -227,7 +286,8 @@ int collect_run(const struct collect_options *options, struct collect_counters *
     if (r < 0) goto err_stop;
     r = sink_open(&c->sink, &options->sink, err);
     if (r < 0) goto err_socket;
-    if (receiver_init(&c->receiver, key, make_window(c->fd), &ops, c) < 0) r = chv_err_set(err, ENOMEM, "out of memory");
+    r = control_open(&c->control, options->sink.store_dir, err);
+    if (r == 0 && receiver_init(&c->receiver, key, make_window(c->fd), &ops, c) < 0) r = chv_err_set(err, ENOMEM, "out of memory");
     if (r == 0) {
         say_listening(c);
         r = loop(c, stop, err);
@@ -235,6 +295,7 @@ int collect_run(const struct collect_options *options, struct collect_counters *
     counters->wire = c->receiver.counters;
     chv_recorder_stats(c->sink.rec, &counters->recorder);
     counters->store = c->sink.counters;
+    control_close(&c->control); /* while the store is still ours */
     struct chv_err closing;
     int closed = sink_close(&c->sink, &closing);
     if (r == 0 && closed < 0) {

@@ -11,7 +11,7 @@ struct collect_options {
     struct sink_options sink;
     const char *address;     /* HOST:PORT, [V6]:PORT or :PORT; port 0: any */
     const char *key_path;
-    /* What a person may want to hear: one call a line. `what` is "listening", "stream", "session", "missing", "hostile". */
+    /* What a person may want to hear: one call a line. `what` is "listening", "stream", "session", "missing", "asked", "hostile". */
     void (*say)(void *arg, const char *what, const char *text);
     void *arg;
 };

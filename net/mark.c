@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -10,16 +11,25 @@
 #include "net/sink.h"
 
 #define WIRE_SPACE "wire"
+#define CAPTURE_PREFIX "capture:"
+#define MAP_PREFIX "map:cr3-"
+#define CAPTURE_BYTES (256u << 10) /* of such a space (sensor/memory) */
 #define DEVICES_AT 4096u /* the second block: the devices, for people */
 
-static int add_text(struct sink *s, uint64_t offset, uint32_t bytes, const char *text, struct chv_err *err)
+static bool is_own(const char *space, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return strncmp(space, prefix, n) == 0 && space[n];
+}
+
+static int add_text(struct sink *s, uint16_t space, uint64_t offset, uint32_t bytes, const char *text, size_t n, struct chv_err *err)
 {
     uint8_t *content;
     struct chv_record *r = sink_add(s, &content, err);
     if (!r) return -err->code;
     memset(content, 0, CHV_WIRE_BLOCK_BYTES);
-    memcpy(content, text, strlen(text));
-    r->space = s->wire_space;
+    memcpy(content, text, n);
+    r->space = space;
     r->op = CHV_OP_FOUND;
     r->lba = offset / CHV_SECTOR_BYTES;
     r->sectors = bytes / CHV_SECTOR_BYTES;
@@ -35,7 +45,7 @@ int mark_write(struct sink *s, struct chv_err *err)
     char text[256], hex[2 * CHV_WIRE_STREAM_BYTES + 1];
     snprintf(text, sizeof text, "{\"wire\": 1, \"sensor\": \"%s\", \"stream\": \"%s\", \"records\": %" PRIu64 ", \"devices\": %u}\n",
              s->sensor, hex_format(s->stream, sizeof s->stream, hex), s->recorded, s->announced);
-    int r = add_text(s, 0, s->block_bytes, text, err);
+    int r = add_text(s, s->wire_space, 0, s->block_bytes, text, strlen(text), err);
     if (r == 0) s->marked = s->recorded;
     return r;
 }
@@ -54,7 +64,39 @@ int mark_devices(struct sink *s, struct chv_err *err)
     json_decref(list);
     if (n >= sizeof text) return chv_err_set(err, E2BIG, "the devices' names do not fit a block");
     text[n] = 0;
-    return add_text(s, DEVICES_AT, CHV_WIRE_BLOCK_BYTES, text, err);
+    return add_text(s, s->wire_space, DEVICES_AT, CHV_WIRE_BLOCK_BYTES, text, n, err);
+}
+
+static int write_text(struct sink *s, const char *space, const char *text, uint64_t size, uint64_t *last_seq, struct chv_err *err)
+{
+    struct chv_recorder_stats stats;
+    uint64_t ticket;
+    uint16_t id;
+    size_t bytes = strlen(text), unit = s->block_bytes;
+    int r = chv_recorder_space(s->rec, space, size, CHV_REST_ZERO, NULL, &id, err);
+    /* The first block is the last: as of its event, all of the text is there. Behind it there is a zero, always. */
+    for (size_t at = bytes / unit * unit + unit; r == 0 && at > 0;) {
+        at -= unit;
+        r = add_text(s, id, at, s->block_bytes, text + at, bytes - at < unit ? bytes - at : unit, err);
+    }
+    if (r == 0) r = sink_flush(s, err);
+    if (r == 0) r = chv_recorder_append(s->rec, NULL, 0, &ticket, err);
+    if (r == 0) r = chv_recorder_wait(s->rec, ticket, err);
+    chv_recorder_stats(s->rec, &stats);
+    *last_seq = stats.last_seq;
+    return r;
+}
+
+int mark_capture(struct sink *s, const char *space, const char *text, uint64_t *last_seq, struct chv_err *err)
+{
+    if (is_own(space, CAPTURE_PREFIX) && strlen(text) < CAPTURE_BYTES) return write_text(s, space, text, CAPTURE_BYTES, last_seq, err);
+    if (!is_own(space, MAP_PREFIX) || strchr(text, '\n') || strncmp(s->walked.name, "proc:", 5) != 0 || strcmp(s->walked.name + 5, space + 4) != 0)
+        return chv_err_set(err, EINVAL, "'%.32s' does not describe what was recorded, or at too great a length", space);
+    char *whole = walked_text(&s->walked, text);
+    size_t size = whole ? (strlen(whole) / CHV_WIRE_BLOCK_BYTES + 1) * CHV_WIRE_BLOCK_BYTES : 0;
+    int r = whole ? write_text(s, space, whole, size, last_seq, err) : chv_err_set(err, ENOMEM, "out of memory");
+    free(whole);
+    return r;
 }
 
 static int parse(struct sink *s, const char *text, struct chv_err *err)
@@ -81,7 +123,8 @@ static int parse(struct sink *s, const char *text, struct chv_err *err)
 static bool counts(const struct sink *s, const struct chv_event *e)
 {
     struct chv_gap_detail detail;
-    if (e->space == s->wire_space) return false;
+    const struct chv_space *space = chv_store_space_by_id(s->store, e->space);
+    if (e->space == s->wire_space || (space && (is_own(space->name, CAPTURE_PREFIX) || is_own(space->name, MAP_PREFIX)))) return false;
     if (e->op == CHV_OP_GAP) {
         memcpy(&detail, e->hash, sizeof detail);
         return chv_wire_gap(detail.reason) || detail.reason == CHV_GAP_PARTIAL;

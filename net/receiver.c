@@ -170,6 +170,19 @@ static int on_data(struct receiver *r, const uint8_t *body, size_t n)
     return 0;
 }
 
+static int on_reply(struct receiver *r, const uint8_t *body, size_t n)
+{
+    struct chv_reply reply;
+    if (n < sizeof reply) return malformed(r);
+    memcpy(&reply, body, sizeof reply);
+    if (reply.stretches > CHV_WIRE_RAM || reply.processors > CHV_WIRE_PROCESSORS || reply.state > CHV_REPLY_CUT ||
+        n != sizeof reply + reply.stretches * sizeof(struct chv_wire_stretch) + reply.processors * sizeof(struct chv_wire_processor))
+        return malformed(r);
+    r->counters.replies++;
+    if (r->ops->reply) r->ops->reply(r->arg, body, n);
+    return 0;
+}
+
 /* An offered session is taken up: it is the live one now. */
 static void take_up(struct receiver *r, struct receiver_session *s, uint64_t records)
 {
@@ -216,6 +229,10 @@ static int on_sealed(struct receiver *r, const struct chv_frame_header *h, uint8
         if (code < 0) return code == -EACCES ? 0 : code;
         take_up(r, s, records);
     }
+    if (h->type == CHV_FRAME_REPLY) {
+        remember(r, h->counter);
+        return on_reply(r, body, bytes);
+    }
     uint64_t sent_ns = 0;
     if (bytes >= 24) memcpy(&sent_ns, body + offsetof(struct chv_data, sent_ns), sizeof sent_ns);
     if (h->counter >= r->highest) r->echo_ns = sent_ns;
@@ -234,7 +251,8 @@ int receiver_frame(struct receiver *r, void *frame, size_t n)
     switch (h.type) {
     case CHV_FRAME_HELLO: return session_offer(r, frame, n);
     case CHV_FRAME_START:
-    case CHV_FRAME_DATA: return on_sealed(r, &h, frame, n);
+    case CHV_FRAME_DATA:
+    case CHV_FRAME_REPLY: return on_sealed(r, &h, frame, n);
     default: return malformed(r);
     }
 }
@@ -246,20 +264,33 @@ void receiver_durable(struct receiver *r, uint64_t records)
     r->ack_wanted = r->generation != 0;
 }
 
-void receiver_acknowledge(struct receiver *r)
+static bool send_sealed(struct receiver *r, enum chv_frame_type type, const void *body, size_t n)
 {
     uint8_t frame[sizeof(struct chv_frame_header) + sizeof(struct chv_ack) + CHV_WIRE_TAG_BYTES];
+    struct chv_frame_header h = {{'C', 'W'}, CHV_WIRE_VERSION, (uint8_t)type, r->live.id, r->counter_out++};
+    memcpy(frame, &h, sizeof h);
+    memcpy(frame + sizeof h, body, n);
+    if (seal_close(&r->live.out, h.counter, frame, sizeof h, frame + sizeof h, n) < 0) return false;
+    r->ops->send(r->arg, frame, sizeof h + n + CHV_WIRE_TAG_BYTES, true);
+    return true;
+}
+
+bool receiver_request(struct receiver *r, const struct chv_request *request)
+{
+    _Static_assert(sizeof *request <= sizeof(struct chv_ack), "the longest frame to a sensor");
+    if (!r->live.id || r->generation == 0) return false;
+    r->counters.requests++;
+    return send_sealed(r, CHV_FRAME_REQUEST, request, sizeof *request);
+}
+
+void receiver_acknowledge(struct receiver *r)
+{
     if (!r->ack_wanted || !r->live.id || r->generation == 0) return;
     r->ack_wanted = false;
-    struct chv_frame_header h = {{'C', 'W'}, CHV_WIRE_VERSION, CHV_FRAME_ACK, r->live.id, r->counter_out++};
     struct chv_ack a = {.records = r->durable, .next_chunk = r->next_chunk, .echo_ns = r->echo_ns,
                         .highest = r->highest - 1, .generation = r->generation, .window = r->window};
     for (uint64_t i = 0; i < r->window; i++)
         if (r->here[(r->next_chunk + i) % r->window]) a.received[i / 8] |= (uint8_t)(1 << i % 8);
     r->echo_ns = 0; /* an answer that waits for the store would look like a slow network */
-    memcpy(frame, &h, sizeof h);
-    memcpy(frame + sizeof h, &a, sizeof a);
-    if (seal_close(&r->live.out, h.counter, frame, sizeof h, frame + sizeof h, sizeof a) < 0) return;
-    r->counters.acks++;
-    r->ops->send(r->arg, frame, sizeof frame, true);
+    r->counters.acks += send_sealed(r, CHV_FRAME_ACK, &a, sizeof a);
 }

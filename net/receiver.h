@@ -30,6 +30,8 @@ struct receiver_ops {
     /* Send a datagram to where the frame came from that was last handed in (`to_live` false), or to the live session's peer. */
     void (*send)(void *arg, const void *frame, size_t n, bool to_live);
     void (*random)(void *arg, void *buf, size_t n);
+    /* An answer to receiver_request: a struct chv_reply and what follows, which fits together. May be NULL. */
+    void (*reply)(void *arg, const uint8_t *reply, size_t n);
 };
 
 struct receiver_counters {
@@ -41,7 +43,7 @@ struct receiver_counters {
     uint64_t refused;    /* HELLOs of sensors that are not for us */
     uint64_t again;      /* chunks that had arrived already */
     uint64_t beyond;     /* chunks that there was no room for yet */
-    uint64_t hellos, sessions, chunks, acks, records, bad_records;
+    uint64_t hellos, sessions, chunks, acks, records, bad_records, requests, replies;
 };
 
 struct receiver_session {
@@ -85,6 +87,8 @@ void receiver_fini(struct receiver *r);
 int receiver_frame(struct receiver *r, void *frame, size_t n);
 /* Everything that has come in for now is handed in: acknowledge it. */
 void receiver_acknowledge(struct receiver *r);
+/* Ask the live sensor for memory. False: there is none. It may get lost: ask again. */
+bool receiver_request(struct receiver *r, const struct chv_request *request);
 /* Records of the live stream up to this number are durable. */
 void receiver_durable(struct receiver *r, uint64_t records);
 

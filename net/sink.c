@@ -55,6 +55,7 @@ int sink_close(struct sink *s, struct chv_err *err)
     chv_store_close(s->store);
     free(s->content);
     free(s->partial);
+    walked_fini(&s->walked);
     memset(s, 0, sizeof *s);
     return r;
 }
@@ -209,7 +210,7 @@ int sink_record(struct sink *s, const struct chv_wire_record *w, const void *con
 {
     uint8_t block[CHV_WIRE_BLOCK_BYTES], *copy;
     uint64_t now = clock_now_ns(), unit = s->block_bytes / CHV_SECTOR_BYTES;
-    struct chv_record r = {.space = s->spaces[w->device], .op = w->op, .flags = w->flags, .time_ns = w->time_ns};
+    struct chv_record r = {.space = s->spaces[w->device], .op = w->op, .flags = w->flags & CHV_EVENT_FUA, .time_ns = w->time_ns};
     if (w->time_ns == 0 || w->time_ns > now) { /* the log's time never goes back again */
         s->counters.clock_ahead += w->time_ns > now;
         r.time_ns = now;
@@ -219,6 +220,10 @@ int sink_record(struct sink *s, const struct chv_wire_record *w, const void *con
     s->counters.records++;
     s->counters.bytes += w->bytes;
     s->counters.gaps += r.op == CHV_OP_GAP;
+    const char *name = s->devices[w->device].name;
+    if (w->flags & CHV_WIRE_PAGE_FLAGS && strncmp(name, "proc:cr3-", 9) == 0 &&
+        walked_add(&s->walked, name, r.lba * CHV_SECTOR_BYTES, (uint64_t)r.sectors * CHV_SECTOR_BYTES, w->flags) < 0)
+        return chv_err_set(err, ENOMEM, "out of memory");
     if (s->skip_events > 0) { /* an earlier collector had begun with it */
         uint64_t events = chv_op_has_content(r.op) ? (r.sectors + unit - 1) / unit : 1, skip = s->skip_events;
         s->skip_events = 0;

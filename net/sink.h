@@ -12,6 +12,7 @@
 #include "chronovisor/recorder.h"
 #include "chronovisor/store.h"
 #include "net/committer.h"
+#include "net/walked.h"
 
 #define SINK_BATCH 32u
 
@@ -54,6 +55,7 @@ struct sink {
     uint8_t *content; /* SINK_BATCH * 4096 */
     uint32_t batched;
     struct sink_counters counters;
+    struct walked walked; /* the last walk of page tables */
 };
 
 /* Open (make) the store and find out how far its stream has got. */
@@ -76,6 +78,9 @@ int sink_flush(struct sink *s, struct chv_err *err);
 int mark_open(struct sink *s, struct chv_err *err);
 int mark_write(struct sink *s, struct chv_err *err);
 int mark_devices(struct sink *s, struct chv_err *err);
+/* What a capture of memory was, into a space "capture:…"; or what a walk was, one line, and the runs of pages that it found, into
+ * "map:cr3-…". Durable on return. EINVAL: another name, or too long; or nothing such was walked. */
+int mark_capture(struct sink *s, const char *space, const char *text, uint64_t *last_seq, struct chv_err *err);
 /* sink.c: room in the batch for one more record; its content in *content. */
 struct chv_record *sink_add(struct sink *s, uint8_t **content, struct chv_err *err);
 int sink_gap(struct sink *s, uint32_t device, uint8_t reason, uint64_t events, bool all, uint64_t time_ns, struct chv_err *err);

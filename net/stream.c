@@ -63,7 +63,7 @@ int stream_feed(struct stream *s, const uint8_t *data, size_t n, stream_record_f
         s->number++;
         if (r.number < s->wanted) continue;
         s->wanted = r.number + 1;
-        r.flags &= chv_wire_flags(r.op);
+        r.flags &= chv_wire_flags(&s->devices[r.device], r.op);
         int code = fn(arg, &r, s->record + sizeof r);
         if (code < 0) return code;
     }

@@ -1,5 +1,5 @@
-/* Frames to both ends of the wire. The input is a row of (type, length, bytes): types 1 to 4 with the high bit set are sealed
- * under a live session's keys, as by a sensor that means harm, 5 with it as by such a collector; without it they arrive as they
+/* Frames to both ends of the wire. The input is a row of (type, length, bytes): types 1 to 4 and 7 with the high bit set are sealed
+ * under a live session's keys, as by a sensor that means harm, 5 and 6 with it as by such a collector; without it they arrive as they
  * are. */
 #include "tests/net/network.h"
 
@@ -20,12 +20,12 @@ static void seal_up(uint8_t type, const uint8_t *data, size_t n)
     sender_send_sealed(&net.sender, type, n);
 }
 
-static void seal_down(const uint8_t *data, size_t n)
+static void seal_down(uint8_t type, const uint8_t *data, size_t n)
 {
     uint8_t frame[CHV_WIRE_FRAME_BYTES_MAX];
     struct receiver *r = &net.receiver;
     if (!r->live.id) return;
-    struct chv_frame_header h = {{'C', 'W'}, CHV_WIRE_VERSION, CHV_FRAME_ACK, r->live.id, r->counter_out++};
+    struct chv_frame_header h = {{'C', 'W'}, CHV_WIRE_VERSION, type, r->live.id, r->counter_out++};
     memcpy(frame, &h, sizeof h);
     memcpy(frame + sizeof h, data, n);
     CHECK(seal_close(&r->live.out, h.counter, frame, sizeof h, frame + sizeof h, n) == 0);
@@ -63,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += 3, size -= size > 3 ? 3 : size;
         if (n > size) n = size;
         if (type & 0x80)
-            (type & 0x7f) == CHV_FRAME_ACK ? seal_down(data, n) : seal_up(type & 0x7f, data, n);
+            (type & 0x7f) == CHV_FRAME_ACK || (type & 0x7f) == CHV_FRAME_REQUEST ? seal_down(type & 0x7f, data, n)
+                                                                                  : seal_up(type & 0x7f, data, n);
         else
             plain(data, n, type & 1);
         network_tick(&net);

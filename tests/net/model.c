@@ -187,11 +187,38 @@ static void processes(uint64_t seed)
     network_fini(&net);
 }
 
+/* Requests between the records: each is answered, if it is asked often enough, and nothing else suffers. */
+static void requests(uint64_t seed)
+{
+    static struct network net;
+    static struct world w;
+    memset(&w, 0, sizeof w);
+    network_init(&net, seed, 1 << 20, 0, false);
+    net.check = check;
+    net.arg = &w;
+    net.loss = net.doubled = 100, net.reordered = 200;
+    announce(&net);
+    CHECK(!receiver_request(&net.receiver, &(struct chv_request){.id = 1, .kind = CHV_REQUEST_RAM})); /* nobody is there yet */
+    for (uint64_t n = 1, id = 1; n <= 2000 || id < 50;) {
+        n += write_one(&net, n) == SENDER_OK;
+        if (net.reply.id == id) id++;
+        if (unit_random(&net.seed) % 8 == 0)
+            receiver_request(&net.receiver, &(struct chv_request){.id = id, .first = 4096, .table = id * 3, .kind = CHV_REQUEST_RAM});
+        network_tick(&net);
+        if (n % 700 == 0) network_restart_collector(&net);
+    }
+    settle(&net);
+    CHECK(net.replies >= 49 && net.got == net.sender.stats.records && net.receiver.counters.malformed == 0);
+    for (unsigned b = 0; b < BLOCKS; b++) CHECK(memcmp(w.copy[b], w.disk[b], 4096) == 0);
+    network_fini(&net);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = unit_seed(argc, argv);
     lost_store(seed);
     processes(seed);
+    requests(seed);
     run(seed, 0, 0, 0, 0, false, 0);
     for (unsigned i = 0; i < 6; i++) {
         run(seed + i, 10, 10, 50, 0, false, 0);

@@ -75,7 +75,30 @@ static void op_random(void *arg, void *buf, size_t n)
     for (size_t i = 0; i < n; i++) ((uint8_t *)buf)[i] = (uint8_t)(unit_random(&net->seed) >> 32);
 }
 
-static const struct receiver_ops ops = {op_resume, op_devices, op_record, op_missing, op_send, op_random};
+/* Asked for anything, a sensor tells what it was asked; the collector's side looks whether that came whole. */
+static size_t answer(void *arg, const struct chv_request *request, uint8_t *reply)
+{
+    struct chv_reply r = {.id = request->id, .position = request->first, .records = request->end, .state = CHV_REPLY_DONE, .stretches = 1};
+    struct chv_wire_stretch s = {request->table, request->kind};
+    (void)arg;
+    memcpy(reply, &r, sizeof r);
+    memcpy(reply + sizeof r, &s, sizeof s);
+    return sizeof r + sizeof s;
+}
+
+static void op_reply(void *arg, const uint8_t *reply, size_t n)
+{
+    struct network *net = arg;
+    struct chv_wire_stretch s;
+    memcpy(&net->reply, reply, sizeof net->reply);
+    if (net->hostile) return;
+    CHECK(n == sizeof net->reply + sizeof s);
+    memcpy(&s, reply + sizeof net->reply, sizeof s);
+    CHECK(s.base == net->reply.id * 3 && s.bytes == CHV_REQUEST_RAM);
+    net->replies++;
+}
+
+static const struct receiver_ops ops = {op_resume, op_devices, op_record, op_missing, op_send, op_random, op_reply};
 
 void network_init(struct network *net, uint64_t seed, size_t ring_bytes, uint32_t chunk_bytes, bool gap_when_full)
 {
@@ -84,7 +107,7 @@ void network_init(struct network *net, uint64_t seed, size_t ring_bytes, uint32_
     net->now_ns = 1000000;
     op_random(net, net->key, sizeof net->key);
     struct sender_config config = {.sensor = "model", .chunk_bytes = chunk_bytes, .gap_when_full = gap_when_full,
-                                   .transmit = transmit, .arg = net};
+                                   .transmit = transmit, .request = answer, .arg = net};
     memcpy(config.key, net->key, sizeof config.key);
     op_random(net, config.seed, sizeof config.seed);
     size_t n = sender_memory(&config, ring_bytes);

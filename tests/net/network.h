@@ -33,6 +33,8 @@ struct network {
     /* the collector's side: what it was given, and how much of that "is durable" */
     uint64_t got, durable, missing_first, missing_last;
     uint8_t stream[CHV_WIRE_STREAM_BYTES]; /* that the durable ones are of */
+    struct chv_reply reply; /* the last */
+    uint64_t replies;
     void (*check)(struct network *net, const struct chv_wire_record *record, const void *content);
     void *arg;
 };

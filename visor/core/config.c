@@ -55,3 +55,18 @@ uint64_t config_number(const struct config *config, const char *name, uint64_t o
     }
     return value;
 }
+
+bool config_hex(const struct config *config, const char *name, uint8_t *out, size_t n)
+{
+    char text[2 * 32 + 1];
+    if (!config_get(config, name, 0, text, sizeof text) || strlen(text) != 2 * n) return false;
+    for (size_t i = 0; i < 2 * n; i++) {
+        char c = text[i];
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 16;
+        if (digit > 15) return false;
+        out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | digit : digit << 4);
+    }
+    return true;
+}

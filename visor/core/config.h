@@ -16,6 +16,9 @@ struct config {
  * it does not fit; then value is "". */
 bool config_get(const struct config *config, const char *name, unsigned index, char *value, size_t size);
 
+/* Exactly 2n hexadecimal digits, lower case: out[n]. */
+bool config_hex(const struct config *config, const char *name, uint8_t *out, size_t n);
+
 /* A number in decimal, or with 0x in hexadecimal; `otherwise` if there is none or it is not one. */
 uint64_t config_number(const struct config *config, const char *name, uint64_t otherwise);
 

@@ -5,6 +5,7 @@
 #include "visor/core/print.h"
 #include "visor/core/vcpu.h"
 #include "visor/core/wire.h"
+#include "visor/forensics/forensics.h"
 #include "visor/iommu/iommu.h"
 
 enum { FINISH_SECONDS = 30 };
@@ -43,8 +44,9 @@ void evidence_take(const struct visor_block *b)
 
 bool evidence_poll(void)
 {
+    bool captures = capture_poll();
     iommu_poll(clock_ns());
-    return wire_poll();
+    return wire_poll() || captures;
 }
 
 void evidence_finish(void)

@@ -49,6 +49,15 @@ bool guest_is_ram(uint64_t gpa, uint64_t n)
     return false;
 }
 
+bool guest_ram_next(uint64_t at, uint64_t *base, uint64_t *end)
+{
+    *base = UINT64_MAX;
+    for (unsigned i = 0; i < ram_count; i++)
+        if (ram[i].base + ram[i].bytes > at && ram[i].base < *base)
+            *base = ram[i].base, *end = ram[i].base + ram[i].bytes;
+    return *base != UINT64_MAX;
+}
+
 bool guest_copy(void *dst, uint64_t gpa, size_t n)
 {
     if (!guest_is_ram(gpa, n)) return false;

@@ -9,6 +9,7 @@
 #include "visor/core/power.h"
 #include "visor/core/print.h"
 #include "visor/core/smp.h"
+#include "visor/core/wire.h"
 
 enum { SPLIT_TABLES = 256 }; /* each stretch of 2 MiB with a page that differs takes one, each GiB another */
 #define NESTED_FLAGS (PAGING_PRESENT | PAGING_WRITE | PAGING_USER)
@@ -90,5 +91,5 @@ enum exit_wish exit_next(bool idle)
     bool telling = camera_poll(clock_ns());
     for (unsigned i = 0; (busy = evidence_poll()) && idle && i < IDLE_TRIES; i++) clock_wait_us(IDLE_US);
     machine_unlock();
-    return busy || telling ? EXIT_SOON : camera_on() ? EXIT_ON_INTERRUPT : EXIT_WHENEVER;
+    return busy || telling ? EXIT_SOON : camera_on() || wire_listens() ? EXIT_ON_INTERRUPT : EXIT_WHENEVER;
 }

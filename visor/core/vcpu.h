@@ -63,7 +63,7 @@ void exit_memory(struct vcpu *vcpu, uint64_t gpa, enum vcpu_access access);
 /* Port I/O on a watched port; size 1, 2 or 4. */
 void exit_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in);
 /* After an exit: when there should be another one (idle: the guest waits for an interrupt). ON_INTERRUPT: a clock is
- * looked at then; SOON: evidence is on its way. */
+ * looked at then, or the collector may ask; SOON: evidence is on its way. */
 enum exit_wish { EXIT_WHENEVER, EXIT_ON_INTERRUPT, EXIT_SOON };
 enum exit_wish exit_next(bool idle);
 /* CPUID, in place. */

@@ -7,6 +7,7 @@
 #include "visor/core/pci.h"
 #include "visor/core/print.h"
 #include "visor/core/records.h"
+#include "visor/forensics/forensics.h"
 #include "visor/iommu/iommu.h"
 #include "visor/net/udp.h"
 #include "visor/out/sender.h"
@@ -74,21 +75,6 @@ static bool random_bytes(uint8_t *out, size_t n)
     return true;
 }
 
-static bool read_key(const struct config *config, uint8_t key[CHV_WIRE_KEY_BYTES])
-{
-    char text[2 * CHV_WIRE_KEY_BYTES + 1];
-    if (!config_get(config, "key", 0, text, sizeof text) || strlen(text) != sizeof text - 1) return false;
-    for (unsigned i = 0; i < 2 * CHV_WIRE_KEY_BYTES; i++) {
-        char c = text[i];
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                                                : 16;
-        if (digit > 15) return false;
-        key[i / 2] = (uint8_t)(i % 2 ? key[i / 2] | digit : digit << 4);
-    }
-    return true;
-}
-
 static bool read_address(const struct config *config, const char *name, uint8_t address[4])
 {
     char text[20];
@@ -122,9 +108,10 @@ static const char *begin(const struct udp_config *u, struct sender_config *s, ui
 static const char *start(const struct config *config)
 {
     struct sender_config s = {.transmit = udp_transmit, .arg = &wire.udp};
+    if (config_number(config, "requests", 1)) s.request = capture_request;
     struct udp_config u = {.mask = {255, 255, 255, 0}, .port = 7788};
     char text[CHV_WIRE_NAME_BYTES];
-    if (!read_key(config, s.key)) return "key is not 64 hexadecimal digits";
+    if (!config_hex(config, "key", s.key, sizeof s.key)) return "key is not 64 hexadecimal digits";
     if (!random_bytes(s.seed, sizeof s.seed)) return "the processor has no random numbers (RDRAND)";
     if (!config_get(config, "sensor", 0, text, sizeof text)) memcpy(text, "visor", 6);
     memcpy(s.sensor, text, strlen(text));
@@ -148,6 +135,7 @@ const char *wire_init(const struct config *config)
     if (!asked) return config_get(config, "collector", 0, text, sizeof text) ? "there is a collector, and no nic" : NULL;
     const char *why = pci_parse(text, &wire.bdf) ? start(config) : "nic is not a PCI function";
     wire.on = !why;
+    if (wire.on) hypercall_init(config);
     print("network card %s: %s", text, why ? why : "the hypervisor's");
     return why;
 }
@@ -184,9 +172,20 @@ void wire_finish(unsigned seconds)
           (unsigned long long)s->frames_again, (unsigned long long)s->busy, (unsigned long long)(s->gaps + records_lost()));
 }
 
+bool wire_listens(void)
+{
+    return wire.on && wire.sender.config.request;
+}
+
+struct sender *wire_sender(void)
+{
+    return wire.on ? &wire.sender : NULL;
+}
+
 int wire_space(const char name[CHV_WIRE_NAME_BYTES], uint64_t bytes)
 {
-    struct chv_device device = {.bytes = bytes, .rest = memcmp(name, "ram", 4) || camera_on() ? CHV_REST_UNKNOWN : CHV_REST_ZERO};
+    bool zeros = (!memcmp(name, "ram", 4) && !camera_on()) || !memcmp(name, "map:", 4);
+    struct chv_device device = {.bytes = bytes, .rest = zeros ? CHV_REST_ZERO : CHV_REST_UNKNOWN};
     memcpy(device.name, name, sizeof device.name);
     return wire.on ? sender_device(&wire.sender, &device) : -1;
 }

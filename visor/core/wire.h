@@ -2,8 +2,8 @@
 #ifndef VISOR_CORE_WIRE_H
 #define VISOR_CORE_WIRE_H
 
-#include "abi/frame.h"
 #include "visor/core/config.h"
+#include "visor/out/sender.h"
 #include "visor/storage/port.h"
 
 /* At boot: takes the card that the configuration names (`nic`) from the guest. NULL: done, or there is no `nic`, and events
@@ -21,6 +21,11 @@ int wire_space(const char name[CHV_WIRE_NAME_BYTES], uint64_t bytes);
 
 /* Is at least half of the ring free (or is there no wire)? For what must not get in the way of other evidence. */
 bool wire_spare(void);
+
+/* May the collector ask for something? */
+bool wire_listens(void);
+/* The stream itself, for who records memory; NULL: there is no wire. */
+struct sender *wire_sender(void);
 
 /* Sends and receives what there is. True: not all that was taken in is durable at the collector. */
 bool wire_poll(void);

@@ -72,15 +72,32 @@ static bool receive_ack(struct sender *s, const struct chv_ack *a, uint64_t now_
     return true;
 }
 
+static bool receive_request(struct sender *s, const struct chv_request *r)
+{
+    uint8_t reply[CHV_WIRE_REPLY_BYTES_MAX];
+    size_t n = r->id && r->kind >= CHV_REQUEST_LOOK && r->kind <= CHV_REQUEST_STOP && !r->reserved && s->config.request
+                   ? s->config.request(s->config.arg, r, reply)
+                   : 0;
+    __builtin_memcpy(s->frame + sizeof(struct chv_frame_header), reply, n);
+    if (n) sender_send_sealed(s, CHV_FRAME_REPLY, n); /* if it is not taken, the collector asks again */
+    return n > 0;
+}
+
 static bool receive_sealed(struct sender *s, uint8_t *frame, size_t n, const struct chv_frame_header *h, uint64_t now_ns)
 {
     uint8_t nonce[12] = {0};
     struct chv_ack a;
-    if (s->state == SENDER_GREETING || n != sizeof *h + sizeof a + CHV_WIRE_TAG_BYTES || h->session != s->session) return false;
+    struct chv_request r;
+    size_t body = h->type == CHV_FRAME_ACK ? sizeof a : sizeof r;
+    if (s->state == SENDER_GREETING || n != sizeof *h + body + CHV_WIRE_TAG_BYTES || h->session != s->session) return false;
     if (!fresh(s, h->counter)) return false;
     __builtin_memcpy(nonce + 4, &h->counter, 8);
-    if (!aead_open(s->key_in, nonce, frame, sizeof *h, frame + sizeof *h, sizeof a)) return false;
+    if (!aead_open(s->key_in, nonce, frame, sizeof *h, frame + sizeof *h, body)) return false;
     remember(s, h->counter);
+    if (h->type == CHV_FRAME_REQUEST) {
+        __builtin_memcpy(&r, frame + sizeof *h, sizeof r);
+        return receive_request(s, &r);
+    }
     __builtin_memcpy(&a, frame + sizeof *h, sizeof a);
     return receive_ack(s, &a, now_ns);
 }
@@ -93,8 +110,8 @@ void sender_receive(struct sender *s, void *frame, size_t n, uint64_t now_ns)
         __builtin_memcpy(&h, frame, sizeof h);
         if (h.magic[0] == 'C' && h.magic[1] == 'W' && h.version == CHV_WIRE_VERSION)
             good = h.type == CHV_FRAME_WELCOME ? sender_welcome(s, frame, n, now_ns)
-                   : h.type == CHV_FRAME_ACK   ? receive_sealed(s, frame, n, &h, now_ns)
-                                               : false;
+                   : h.type == CHV_FRAME_ACK || h.type == CHV_FRAME_REQUEST ? receive_sealed(s, frame, n, &h, now_ns)
+                                                                            : false;
     }
     if (!good) {
         s->stats.refused++;

@@ -184,7 +184,7 @@ int sender_record(struct sender *s, const struct chv_wire_record *record, const 
 {
     struct chv_wire_record r = *record;
     if (!valid(s, record, content)) return SENDER_INVALID;
-    r.flags &= chv_wire_flags(r.op);
+    r.flags &= chv_wire_flags(&s->devices[r.device], r.op);
     r.bytes = (uint16_t)(chv_op_has_content(r.op) ? r.sectors * CHV_SECTOR_BYTES
                          : r.op == CHV_OP_GAP     ? sizeof(struct chv_gap_detail)
                                                   : 0);

@@ -18,6 +18,9 @@
 /* Put a datagram on the wire. False: not now (a full ring of descriptors); it is tried again at a later poll. */
 typedef bool sender_transmit(void *arg, const void *frame, size_t n);
 
+/* The collector asks for memory. The answer's length, in reply[CHV_WIRE_REPLY_BYTES_MAX]; 0: none. */
+typedef size_t sender_request(void *arg, const struct chv_request *request, uint8_t *reply);
+
 struct sender_config {
     uint8_t key[CHV_WIRE_KEY_BYTES]; /* pre-shared */
     uint8_t seed[32];                /* random, never the same twice */
@@ -25,7 +28,8 @@ struct sender_config {
     uint32_t chunk_bytes;            /* 0: CHV_WIRE_CHUNK_BYTES */
     bool gap_when_full;              /* else sender_record returns SENDER_BUSY */
     sender_transmit *transmit;
-    void *arg;
+    sender_request *request;         /* NULL: such frames are refused */
+    void *arg;                       /* of both */
 };
 
 enum sender_chunk_state { CHUNK_READY, CHUNK_SENT, CHUNK_LOST, CHUNK_ARRIVED };

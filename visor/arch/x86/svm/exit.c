@@ -3,6 +3,7 @@
 #include "visor/core/clock.h"
 #include "visor/core/memory.h"
 #include "visor/core/print.h"
+#include "visor/forensics/forensics.h"
 
 enum { FAULT_WRITE = 1 << 1, FAULT_FETCH = 1 << 4 };
 #define EOI_RECENT_NS UINT64_C(20000000) /* five ticks of a slow clock */
@@ -117,7 +118,7 @@ static void shutdown(struct svm_cpu *cpu)
 
 /* While evidence is on its way, exits have to come: a guest that waits for interrupts polls instead. One that computes exits at the end of
  * its next interrupt, if it writes that to the local APIC's page, as it did a moment ago; otherwise with its next interrupt, which it then
- * gets, and when it returns from that. */
+ * gets, and when it returns from that. That is enough while only the collector's requests are waited for. */
 static void keep_going(struct svm_cpu *cpu)
 {
     struct vmcb *v = cpu->vmcb;
@@ -168,8 +169,13 @@ static void dispatch(struct svm_cpu *cpu)
     case EXIT_SHUTDOWN:
         shutdown(cpu);
         break;
-    case EXIT_VMRUN: /* there is no SVM for the guest */
     case EXIT_VMMCALL:
+        if (hypercall(cpu->vcpu))
+            svm_skip(cpu, 3);
+        else
+            vcpu_inject(cpu->vcpu, VECTOR_UD, false, 0);
+        break;
+    case EXIT_VMRUN: /* there is no SVM for the guest */
     case EXIT_VMLOAD:
     case EXIT_VMSAVE:
     case EXIT_STGI:
