@@ -57,11 +57,17 @@ static void redeliver(struct svm_cpu *cpu)
     uint64_t event = cpu->vmcb->exit_event;
     if (!(event & EVENT_VALID) || EVENT_TYPE(event) == EVENT_SOFTWARE) return;
     unsigned vector = event & 0xff;
-    if (EVENT_TYPE(event) == EVENT_EXCEPTION) {
-        if (vector == 3 || vector == 4) return; /* INT3 and INTO, too */
-        /* QEMU says so of interrupts and NMIs as well, and takes neither back as one */
-        if (vector == VECTOR_NMI) event ^= (EVENT_EXCEPTION ^ EVENT_NMI) << 8;
-        if (vector > 31) event ^= (EVENT_EXCEPTION ^ EVENT_INTERRUPT) << 8;
+    if (EVENT_TYPE(event) == EVENT_EXCEPTION && (vector == 3 || vector == 4)) return; /* INT3 and INTO, too */
+    /* QEMU calls interrupts and NMIs exceptions here, takes neither back as such, and delivers an injected interrupt
+     * twice: so it is a virtual one, unless one waits already */
+    if (EVENT_TYPE(event) == EVENT_EXCEPTION && vector == VECTOR_NMI) event ^= (EVENT_EXCEPTION ^ EVENT_NMI) << 8;
+    if (EVENT_TYPE(event) == EVENT_INTERRUPT || vector > 31) {
+        uint64_t *virtual = &cpu->vmcb->interrupt_control;
+        if (!(*virtual & VIRTUAL_PENDING) || (*virtual >> 32 & 0xff) == vector) {
+            *virtual = VIRTUAL_PENDING | VIRTUAL_ANY_PRIORITY | (uint64_t)vector << 32;
+            return;
+        }
+        event &= ~(UINT64_C(7) << 8);
     }
     cpu->vmcb->inject = event;
 }

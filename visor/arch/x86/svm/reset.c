@@ -26,7 +26,7 @@ void vcpu_reset(struct vcpu *vcpu, uint8_t vector)
     v->dr7 = 0x400;
     v->efer = EFER_SVME;
     v->interrupt_shadow = 0;
-    v->inject = 0;
+    v->inject = v->interrupt_control = 0;
     v->tlb_control = 1;
     v->intercept1 &= ~(uint32_t)INTERCEPT_IRET;
     vcpu->svm->in_nmi = false;

@@ -48,6 +48,9 @@ enum vmcb_exit {
     EXIT_NESTED_FAULT = 0x400,
 };
 
+/* Of interrupt_control: an interrupt of ours is pending, its vector in bits 39..32; whatever the guest's TPR is. */
+enum vmcb_virtual_interrupt { VIRTUAL_PENDING = 1 << 8, VIRTUAL_ANY_PRIORITY = 1 << 20 };
+
 #define EVENT_VALID (UINT64_C(1) << 31)
 #define EVENT_ERROR (UINT64_C(1) << 11)
 #define EVENT_TYPE(event) ((unsigned)((event) >> 8 & 7))
