@@ -105,7 +105,7 @@ static const struct feature feature[] = {
     SLOW("even", EVEN, COUNT_HIGH, COUNT_READ_HIGH, CONTENT),
     SLOW("traded", LEAST, COUNT_HIGH, COUNT_PIECES, CONTENT),
     SLOW("flat_share", SHARE, COUNT_FLAT, COUNT_ENTROPY_KNOWN, CONTENT),
-    SLOW("flat_read", LEAST, COUNT_FLAT, COUNT_READ_KNOWN, CONTENT),
+    SLOW("flat_read", LEAST, COUNT_FLAT, COUNT_PIECES, CONTENT),
 };
 #define MONOTONE_SETS (FULL | READ)
 #define FEATURES (sizeof feature / sizeof *feature)

@@ -225,7 +225,7 @@ def features():
          "read_entropy": ("mean", "read_entropy", "read_known"), "read_plain": ("share", "read_plain", "read_known"),
          "turned": ("turned",), "turned_share": ("turned_share",), "even": ("even",),
          "traded": ("least", "high", ("pieces", 0)), "flat_share": ("share", "flat", "entropy_known"),
-         "flat_read": ("least", "flat", "read_known"),
+         "flat_read": ("least", "flat", ("pieces", 0)),
          "write_novel": ("share", "novel", "dedup_known"), "switch": ("share", ("switch", 0), ("commands", 0))}
     for which, name in enumerate(("read", "write")):
         f |= {f"{name}_lg": ("lg", ("bytes", which)), f"{name}_bytes_s": ("rate", ("bytes", which)),
