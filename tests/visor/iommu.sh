@@ -64,8 +64,8 @@ echo "@@ after \$(edu read \$own)"
 echo "@@ tables \$(ls /sys/firmware/acpi/tables | tr '\n' ' ')"
 echo "@@ vendors \$(cat /sys/bus/pci/devices/*/vendor | tr '\n' ' ')"
 for try in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/sda ] && [ -b /dev/nvme0n1 ] && break; sleep 0.3; done
-diskload /dev/nvme0n1 $seed 150 || echo "@@ load failed"
-diskload /dev/sda 1$seed 100 || echo "@@ load failed"
+diskload /dev/nvme0n1 $seed 80 || echo "@@ load failed"
+diskload /dev/sda 1$seed 60 || echo "@@ load failed"
 echo "@@ at last \$(edu read \$own)"
 T
 MACHINE_SMP=2 MACHINE_CONFIG="nic 00:06.0

@@ -11,7 +11,8 @@
 #include "visor/core/smp.h"
 #include "visor/core/wire.h"
 
-enum { SPLIT_TABLES = 256 }; /* each stretch of 2 MiB with a page that differs takes one, each GiB another */
+/* Beside own memory: each stretch of 2 MiB with a page that differs takes one, each GiB another. */
+enum { SPLIT_TABLES = 256 };
 #define NESTED_FLAGS (PAGING_PRESENT | PAGING_WRITE | PAGING_USER)
 
 static struct paging nested, own;
@@ -33,6 +34,7 @@ void machine_init(const struct boot_info *info, unsigned levels, unsigned addres
 {
     const struct config config = {info->config, info->config_bytes};
     unsigned tables = paging_tables(levels, address_bits), more = tables + SPLIT_TABLES + camera_tables(&config);
+    more += (unsigned)(info->own_bytes / PAGING_LARGE_BYTES);
     own_base = info->own_base;
     own_bytes = info->own_bytes;
     if (!paging_init(&own, levels, address_bits, PAGING_PRESENT | PAGING_WRITE,

@@ -8,7 +8,7 @@
 
 #include "visor/core/lib.h"
 
-#define MMIO_RANGES_MAX 32
+#define MMIO_RANGES_MAX 64
 
 struct mmio_ops {
     /* An access at `offset` from the range's base, of 1, 2, 4 or 8 bytes. True: the handler has done all that is to be

@@ -8,7 +8,7 @@
 #include "visor/core/print.h"
 #include "visor/core/vcpu.h"
 
-enum { ADDRESS = 0xcf8, DATA = 0xcfc, HIDDEN_MAX = 8, WATCHED_MAX = 16, BUSES = 256 };
+enum { ADDRESS = 0xcf8, DATA = 0xcfc, HIDDEN_MAX = 16, WATCHED_MAX = 16, BUSES = 256 };
 #define ADDRESS_ENABLE (1u << 31)
 
 static pci_bdf hidden[HIDDEN_MAX];
