@@ -1,6 +1,6 @@
-/* Identity page tables in the format of x86-64: nested paging (SVM) and the hypervisor's own; and at the same time in that
- * of AMD's IOMMU, whose bits are ignored by processors and the other way round. Large pages everywhere, split where a
- * page must differ. No table is ever freed; they come from a pool made at boot. */
+/* Identity page tables in the format of x86-64: nested paging (SVM) and the hypervisor's own; and at the same time in
+ * that of AMD's IOMMU, whose bits are ignored by processors and the other way round. Large pages everywhere, split
+ * where a page must differ. No table is ever freed; they come from a pool made at boot. */
 #ifndef VISOR_CORE_PAGING_H
 #define VISOR_CORE_PAGING_H
 

@@ -68,7 +68,8 @@ static void device(unsigned bdf, const struct paging *p, uint64_t domain)
 static const char *make(const uint8_t *table, unsigned address_bits, uint64_t own, uint64_t own_bytes)
 {
     struct ivrs_unit found[IVRS_UNITS_MAX];
-    unsigned tables = paging_tables(LEVELS, address_bits) + SPLIT_TABLES, count = ivrs_read(table, IVRS_BYTES_MAX, found);
+    unsigned tables = paging_tables(LEVELS, address_bits) + SPLIT_TABLES;
+    unsigned count = ivrs_read(table, IVRS_BYTES_MAX, found);
     if (!count) return "the firmware's table is not one that is known";
     if (DEVICE_TABLE_BYTES + tables * PAGE_BYTES > memory_left() / 2) return "memory_mib is too little";
     if (!paging_init(&iommu.guest, LEVELS, address_bits, READ_WRITE | PAGING_PRESENT,

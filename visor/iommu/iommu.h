@@ -6,9 +6,9 @@
 
 #include "visor/core/lib.h"
 
-/* At boot, before any page is protected: finds IOMMUs and makes their tables for a machine of so many address bits, with
- * [own, own + own_bytes), multiples of 2 MiB, out of reach. Takes 2304 KiB, 4 for each 512 GiB, 8 and a little for each
- * IOMMU, and 32 for the card. Without IOMMUs (a line says why, if there are some) all below does nothing. */
+/* At boot, before any page is protected: finds IOMMUs and makes their tables for a machine of so many address bits,
+ * with [own, own + own_bytes), multiples of 2 MiB, out of reach. Takes 2304 KiB, 4 for each 512 GiB, 8 and a little for
+ * each IOMMU, and 32 for the card. Without IOMMUs (a line says why, if there are some) all below does nothing. */
 void iommu_init(uint64_t rsdp, unsigned address_bits, uint64_t own, uint64_t own_bytes);
 
 /* At boot, once: the function may do with [base, base + bytes), own memory, what it wants, and nothing else with

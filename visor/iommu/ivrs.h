@@ -12,8 +12,8 @@ struct ivrs_unit {
     uint8_t flags; /* of the IVHD */
 };
 
-/* The IOMMUs that the table, of which `bytes` may be looked at, speaks of. 0 if it is not well-formed, has more of them,
- * or speaks of PCI segment groups other than the first. */
+/* The IOMMUs that the table, of which `bytes` may be looked at, speaks of. 0 if it is not well-formed, has more of
+ * them, or speaks of PCI segment groups other than the first. */
 unsigned ivrs_read(const uint8_t *table, size_t bytes, struct ivrs_unit units[IVRS_UNITS_MAX]);
 
 #endif
