@@ -4,11 +4,9 @@ source "$CHV_SOURCE/tests/functions.sh"
 source "$SOURCE/tests/visor/machine.sh"
 requires qemu-system-x86_64 busybox cpio clang lld-link openssl python3
 [[ -f $OVMF/OVMF_CODE_4M.fd ]] || { [[ ${CHV_NO_SKIP:-} ]] && fail "needs the package ovmf"; skip "needs the package ovmf"; }
-machine_build machine --ahci "$SOURCE"/tests/visor/{diskload,edu,pcipoke}.c
-modules=$("$SOURCE/tests/visor/kernel" --ahci)/modules
-for module in $(grep '^nvme' "$modules/files.order"); do
-  cp "$modules/$module" machine/root/modules/ && echo "$module" >>machine/root/modules/order
-done
+machine_build machine --files "$SOURCE"/tests/visor/{diskload,edu,pcipoke}.c
+sed -i '/^virtio/,$d' machine/root/modules/order # SATA and NVMe are enough
+grep -q '^nvme.ko$' machine/root/modules/order || fail "no driver for NVMe"
 MACHINE_SECONDS=270
 openssl rand -hex 32 >key && chmod 600 key
 seed=${CHV_SEED:-$RANDOM}
