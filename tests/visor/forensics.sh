@@ -56,7 +56,7 @@ read -r word pid address < <(head -n 1 disk.img) || true
 [[ $word == ready ]] || give_up "the guest does not come so far"
 
 # --- nobody's help: all of RAM, the process in it, and its address space once more, walked by the hypervisor
-chronovisor acquire ram --visor --store store --json >ram.json || give_up "acquire ram"
+chronovisor acquire ram --visor --store store --json >ram-result.json || give_up "acquire ram"
 chronovisor ps --store store --json >ps.json || give_up "ps"
 cr3=$(python3 -c 'import json, sys; print(next(p["cr3"] for p in map(json.loads, open("ps.json")) if p["pid"] == int(sys.argv[1])))' "$pid") ||
   give_up "the process is not in the memory"
@@ -114,3 +114,4 @@ ram = list(map(json.loads, open("ram.json")))
 assert not [e for e in ram if e["op"] in ("found", "zero") and e["lba"] * 512 < own + size and (e["lba"] + e["sectors"]) * 512 > own]
 print(len(called), "pages by hypercall,", len(walked), "walked")
 P
+cat ram-result.json walk.json
