@@ -35,6 +35,7 @@ until dd if=/dev/nvme0n1 bs=4096 skip=1 count=1 2>/dev/null | grep -q go; do
   sleep 0.3
 done
 T
+# shellcheck disable=SC2016 # at the end
 CLEANUP+=('kill $(<qemu.pid)')
 (MACHINE_CONFIG="nic 00:06.0
 address 10.0.2.15
