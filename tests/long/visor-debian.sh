@@ -14,11 +14,13 @@ BUILD=${CHV_BUILD:-$SOURCE/build-debug}
 source "$SOURCE/tests/visor/machine.sh"
 MACHINE_SECONDS=${MACHINE_SECONDS:-900} MACHINE_MEMORY=1G
 PATH=$PATH:/sbin:/usr/sbin
-fail() { echo "FAIL: $*" >&2; exit 1; }
+fail() { echo "FAIL: $*; the console is in $CONSOLE" >&2; exit 1; }
+CONSOLE=${TMPDIR:-/tmp}/chv-debian.console # of the last case
+keep() { [[ ! -f machine/console ]] || cp machine/console "$CONSOLE"; }
 chronovisor() { "$BUILD/cli/chronovisor" "$@"; }
 image=$("$SOURCE/tests/long/debian-image")
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/chv-debian-XXXXXX")
-trap '[[ -z ${collector:-} ]] || kill "$collector" 2>/dev/null || true; rm -rf "$WORK"' EXIT
+trap '[[ -z ${collector:-} ]] || kill "$collector" 2>/dev/null || true; keep; rm -rf "$WORK"' EXIT
 cd "$WORK"
 openssl rand -hex 32 >key && chmod 600 key
 counter() { python3 -c 'import json,sys; print(json.loads(open("log").readlines()[-1])[sys.argv[1]])' "$1"; }
@@ -63,7 +65,6 @@ run() { # run CONTROLLER ROAD PROCESSORS
   kill "$collector"
   wait "$collector" || { cat log log.err >&2; fail "$1-$2: the collector"; }
   collector=
-  cp machine/console "${TMPDIR:-/tmp}/chv-debian-$1-$2.console"
   grep -qa '^@@ multi-user .* [/a-z0-9]* '"$3"'$' machine/console || { tail -n 30 machine/console >&2; fail "$1-$2: it does not come to multi-user"; }
   grep -qa '^@@ files' machine/console || { tail -n 30 machine/console >&2; fail "$1-$2: the work"; }
   grep -a '^visor: wire: .* 0 lost' machine/console || { tail -n 30 machine/console; cat log >&2; fail "$1-$2: the wire"; }
