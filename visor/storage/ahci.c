@@ -75,6 +75,12 @@ static void stop_all(struct ahci *a)
     for (unsigned i = 0; i < AHCI_PORTS; i++) stop(a, i);
 }
 
+void ahci_moved(struct ahci *a)
+{
+    stop_all(a);
+    for (unsigned i = 0; i < AHCI_PORTS; i++) a->port[i].list = AHCI_NO_LIST;
+}
+
 void ahci_fini(struct ahci *a)
 {
     stop_all(a);

@@ -34,6 +34,7 @@ enum ahci_register { /* 3.1, 3.3 */
 #define AHCI_CMD_CR (1u << 15)
 #define AHCI_IS_TFES (1u << 30)
 #define AHCI_TFD_ERR 1u
+#define AHCI_NO_LIST (UINT64_MAX & ~UINT64_C(0x3ff)) /* where there is no memory */
 
 enum ahci_kind { AHCI_OTHER, AHCI_CHANGE, AHCI_IDENTIFY };
 
@@ -66,6 +67,8 @@ _Static_assert(sizeof(struct ahci) < 64u << 10, "the state of a controller stays
 void ahci_init(struct ahci *a, const struct storage_port *port, uint16_t device);
 /* The guest writes `width` bytes at `offset` of the registers. On STORAGE_PASS *value is what the device is to get. */
 enum storage_verdict ahci_write(struct ahci *a, uint64_t offset, unsigned width, uint64_t *value);
+/* The registers were moved: where they were, something else may have answered. No command passes until the guest has started the port anew. */
+void ahci_moved(struct ahci *a);
 /* The recording ends: commands under way may or may not be done. */
 void ahci_fini(struct ahci *a);
 

@@ -36,6 +36,13 @@ void nvme_init(struct nvme *n, const struct storage_port *port, uint16_t device)
     /* Enabled already: where the admin queues stand is not known, so they stay "no such queue", and what is rung is a gap. */
 }
 
+void nvme_moved(struct nvme *n)
+{
+    stop(n);
+    n->cc &= ~1u;
+    n->known = true;
+}
+
 void nvme_fini(struct nvme *n)
 {
     stop(n);
@@ -46,7 +53,11 @@ static enum storage_verdict write_cc(struct nvme *n, uint32_t value)
     const struct storage_port *port = &n->storage.port;
     struct nvme_queue sq, cq;
     /* The device's own word: a reset of the PCI function clears it as well. */
-    bool was = n->cc & port->reg(port->arg, NVME_CC) & 1, is = value & 1;
+    bool really = port->reg(port->arg, NVME_CC) & 1, was = n->cc & really, is = value & 1;
+    if (is && really && !was) { /* it goes on with queues that we have forgotten: not before it is disabled */
+        n->storage.count.malformed++;
+        return STORAGE_DROP;
+    }
     if (n->cc & 1 && !(was && is)) stop(n);
     if (is && !was) {
         admin_queues(n, &sq, &cq);
@@ -59,6 +70,7 @@ static enum storage_verdict write_cc(struct nvme *n, uint32_t value)
         n->page_bytes = UINT64_C(4096) << ((value >> 7) & 15);
         n->sq[0] = sq;
         n->cq[0] = cq;
+        n->known = true;
     }
     n->cc = value;
     return STORAGE_PASS;
@@ -69,7 +81,7 @@ static enum storage_verdict write_register(struct nvme *n, uint64_t offset, uint
     switch (offset) {
     case NVME_CC: return write_cc(n, value);
     case NVME_NSSR:
-        if (value != NVME_NSSR_RESET) break;
+        if (value != NVME_NSSR_RESET || !(n->cap & NVME_CAP_NSSRS)) break; /* one that has none goes on as it was */
         stop(n);
         n->cc &= ~1u; /* 7.3.1: as by CC.EN */
         break;

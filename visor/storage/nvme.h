@@ -59,6 +59,7 @@ struct nvme {
     uint64_t page_bytes;
     uint64_t transfer_max;   /* bytes, by MDTS */
     bool trust_trim;         /* the operator knows that deallocated blocks read as zeros */
+    bool known;              /* enabled under our eyes: all its queues are known, and what is rung for another one is no queue */
     bool identified;
     char serial[20];
     struct nvme_namespace ns[NVME_NAMESPACES_MAX];
@@ -75,6 +76,9 @@ void nvme_init(struct nvme *n, const struct storage_port *port, uint16_t device)
 enum storage_verdict nvme_write(struct nvme *n, uint64_t offset, unsigned width, uint64_t *value);
 /* The device answered a read of its registers with *value: what the guest is to see. */
 void nvme_read(struct nvme *n, uint64_t offset, unsigned width, uint64_t *value);
+/* The registers were moved: where they were, something else may have answered. Nothing that was told there is believed, and no command passes
+ * until the guest has reset the controller. */
+void nvme_moved(struct nvme *n);
 /* The recording ends: commands under way may or may not be done. */
 void nvme_fini(struct nvme *n);
 

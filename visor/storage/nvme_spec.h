@@ -20,6 +20,7 @@ enum nvme_register { /* 3.1 */
 };
 #define NVME_CAP_CMBS (UINT64_C(1) << 57) /* controller memory buffer, persistent memory region: supported */
 #define NVME_CAP_PMRS (UINT64_C(1) << 56)
+#define NVME_CAP_NSSRS (UINT64_C(1) << 36) /* NVM subsystem reset: supported */
 #define NVME_NSSR_RESET UINT32_C(0x4e564d65) /* "NVMe" */
 
 struct nvme_command { /* 4.2 */

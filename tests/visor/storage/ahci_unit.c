@@ -212,6 +212,24 @@ static void queued(void)
     end(&t);
 }
 
+/* Its registers were somewhere else meanwhile: no command passes until the port is started anew. */
+static void moved(void)
+{
+    struct test t = {0};
+    struct ata c = {.opcode = 0x35, .lba = 80, .count = 8, .bytes = 4096, .write = true};
+    uint64_t at[8];
+    begin(&t);
+    ahci_moved(t.a);
+    ahci_driver_put(&t.d[0], 0, &c, at);
+    ahci_driver_issue(&t.d[0], 1, false);
+    CHECK(t.a->storage.count.refused == 1 && t.fake.port[0].ci == 0);
+    ahci_driver_start(&t.d[0], &t.rig, 0);
+    guest_write(&t.rig, AHCI_PORT + AHCI_CMD, 6);
+    ahci_driver_start(&t.d[0], &t.rig, 0);
+    CHECK(ata(&t, 0, 0x35, 80, 8, 4096) && last_is(&t, CHV_OP_WRITE, 1, 80, 8));
+    end(&t);
+}
+
 int main(void)
 {
     commands();
@@ -219,5 +237,6 @@ int main(void)
     memory();
     resets();
     queued();
+    moved();
     return 0;
 }

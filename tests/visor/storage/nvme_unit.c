@@ -253,7 +253,18 @@ static void forge(struct test *t, uint16_t status) /* the answer to the last adm
     driver_take(&t->d, 0, true);
 }
 
-/* A guest that forges answers to make us look at another queue than the device: it gets gaps, not silence. */
+/* A write through this queue: the device hears nothing of it, for nobody has looked at where it points. */
+static void unheard(struct test *t, unsigned q)
+{
+    struct nvme_command c = {.opcode = NVME_WRITE, .nsid = 1, .data = {t->rig.own}, .cdw12 = 7};
+    uint32_t tail = t->fake.sq[q].tail;
+    uint64_t dropped = t->n->storage.count.malformed;
+    driver_put(&t->d, q, &c);
+    driver_ring(&t->d, q);
+    CHECK(t->n->storage.count.malformed == dropped + 1 && t->fake.sq[q].tail == tail);
+}
+
+/* A guest that forges answers to make us look at another queue than the device: nothing passes there any more. */
 static void forged(void)
 {
     struct test t = {0};
@@ -270,7 +281,7 @@ static void forged(void)
     CHECK(t.fake.sq[1].base == other);
     t.d.q[1].sq = other, t.d.q[1].tail = 0;
     (void)real;
-    CHECK(io(&t, NVME_WRITE, 1, 0, 8, 0) == 0 && last_is(&t, CHV_OP_GAP, VISOR_UNIT_ALL, 0, 0));
+    unheard(&t, 1);
     end(&t);
 
     begin(&t); /* a queue that could not be made, and then, elsewhere, it could */
@@ -286,10 +297,7 @@ static void forged(void)
     forge(&t, 0);
     CHECK(t.fake.sq[1].base == t.d.q[1].sq);
     t.d.q[1].tail = 0;
-    c = (struct nvme_command){.opcode = NVME_WRITE, .nsid = 1, .data = {t.d.page}, .cdw12 = 7};
-    driver_put(&t.d, 1, &c);
-    driver_ring(&t.d, 1);
-    CHECK(last_is(&t, CHV_OP_GAP, VISOR_UNIT_ALL, 0, 0));
+    unheard(&t, 1);
     end(&t);
 
     begin(&t); /* a queue that does not exist, and then it does, elsewhere */
@@ -300,8 +308,53 @@ static void forged(void)
     forge(&t, 0); /* "made", but its completion queue does not exist */
     CHECK(t.fake.sq[2].entries == 0);
     CHECK(driver_queue(&t.d, 2, 16) == 0);
-    c = (struct nvme_command){.opcode = NVME_WRITE, .nsid = 1, .data = {t.d.page}, .cdw12 = 7};
-    CHECK(driver_do(&t.d, 2, &c) == 0 && last_is(&t, CHV_OP_GAP, VISOR_UNIT_ALL, 0, 0));
+    unheard(&t, 2);
+    end(&t);
+}
+
+/* A controller that has no subsystem reset goes on as it was when it is told to do one. */
+static void no_reset(void)
+{
+    struct test t = {0};
+    begin(&t);
+    guest_write(&t.rig, NVME_NSSR, NVME_NSSR_RESET);
+    memset(rig_at(&t.rig, t.d.page), 'c', 4096);
+    CHECK(io(&t, NVME_WRITE, 1, 8, 8, 0) == 0 && last_is(&t, CHV_OP_WRITE, 1, 8, 8));
+    end(&t);
+}
+
+/* Its registers were somewhere else meanwhile, where something else may have answered: nothing passes until it is reset for real. */
+static void moved(void)
+{
+    struct test t = {0};
+    begin(&t);
+    nvme_moved(t.n);
+    struct nvme_command c = {.opcode = NVME_WRITE, .nsid = 1, .data = {t.rig.own}, .cdw12 = 7};
+    for (unsigned q = 0; q < 2; q++) {
+        driver_put(&t.d, q, &c);
+        driver_ring(&t.d, q);
+    }
+    guest_write(&t.rig, NVME_CC, 6u << 16 | 4u << 20 | 1); /* it is enabled still: no reset */
+    driver_put(&t.d, 0, &c);
+    driver_ring(&t.d, 0);
+    CHECK(t.n->storage.count.malformed == 4);
+    driver_start(&t.d, &t.rig, 16);
+    CHECK(driver_identify(&t.d, 0, 1) == 0 && driver_queue(&t.d, 1, 16) == 0);
+    CHECK(io(&t, NVME_WRITE, 1, 0, 8, 0) == 0 && last_is(&t, CHV_OP_WRITE, 1, 0, 8));
+    end(&t);
+}
+
+/* A queue whose end is in a device's memory: what was there is never caught up with. */
+static void beyond(void)
+{
+    struct test t = {0};
+    begin(&t);
+    t.d.q[1].tail = 15;
+    t.n->sq[1].base = t.rig.ram_bytes - 64;
+    guest_write(&t.rig, 0x1008, 3);
+    CHECK(last_is(&t, CHV_OP_GAP, VISOR_UNIT_ALL, 0, 0) && t.fake.sq[1].tail == 0);
+    guest_write(&t.rig, 0x1008, 1);
+    CHECK(t.fake.sq[1].tail == 0);
     end(&t);
 }
 
@@ -316,5 +369,8 @@ int main(void)
     late();
     again();
     forged();
+    no_reset();
+    moved();
+    beyond();
     return 0;
 }
