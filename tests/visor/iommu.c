@@ -2,7 +2,7 @@
  * it finds them, and remembers every answer, good or bad, until it is told to forget it. */
 #include "visor/iommu/iommu.h"
 #include "tests/visor/fake.h"
-#include "visor/core/acpi.h"
+#include "visor/platform/acpi.h"
 #include "visor/core/machine.h"
 #include "visor/core/memory.h"
 #include "visor/core/mmio.h"

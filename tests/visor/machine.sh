@@ -2,6 +2,7 @@
 #
 #   machine_build DIR [--ahci|--files] [PROGRAM...]  the EFI system partition and what the guest's initramfs holds (PROGRAM: C files, static);
 #                                            --ahci: a kernel that has a driver for SATA; --files: and for NVMe, virtio disks, ext4
+#   machine_program DIR SOURCE...            the same with an EFI program of ours in the kernel's place (C files, freestanding)
 #   machine_run DIR TASK QEMU-ARGUMENT...    boot it with the shell script TASK, until it powers off; console in DIR/console
 #   machine_qemu DIR QEMU-ARGUMENT...        the machine alone, with whatever is in DIR/esp (nothing: without that partition)
 #
@@ -48,6 +49,19 @@ echo "@@ end"
 poweroff -f
 I
   chmod +x "$root/init"
+}
+
+machine_program() {
+  local dir=$1 source objects=()
+  shift
+  rm -rf "$dir"
+  mkdir -p "$dir"/esp/EFI/{BOOT,chronovisor} "$dir/root" "$dir/objects"
+  for source in "$@" "$SOURCE"/visor/core/{lib,print}.c; do
+    objects+=("$dir/objects/${#objects[@]}.obj")
+    clang -target x86_64-unknown-windows -std=gnu11 -O1 -ffreestanding -fno-stack-protector -mno-red-zone -mgeneral-regs-only \
+      -mno-stack-arg-probe -fno-strict-aliasing -Wall -Wextra -Wconversion -Wshadow -Werror -I "$SOURCE" -c "$source" -o "${objects[-1]}" || return 1
+  done
+  lld-link /nologo /subsystem:efi_application /entry:efi_main /nodefaultlib /out:"$dir/esp/vmlinuz" "${objects[@]}"
 }
 
 machine_run() {

@@ -8,7 +8,7 @@
 #include "visor/storage/ahci.h"
 #include "visor/storage/nvme.h"
 
-enum { DISKS_MAX = 8, IO_DECODED = 1 << 0, BAR_DECODED = 1 << 1, AHCI_BYTES = AHCI_PORT + AHCI_PORTS * 0x80 };
+enum { DISKS_MAX = 8, MOVES_MAX = 48 /* each may cost tables, which never come back */, IO_DECODED = 1 << 0, BAR_DECODED = 1 << 1, AHCI_BYTES = AHCI_PORT + AHCI_PORTS * 0x80 };
 
 struct disk {
     bool is_nvme;
@@ -16,6 +16,8 @@ struct disk {
     unsigned bar;
     uint16_t number;
     uint64_t base; /* of the registers; 0: nowhere that is mapped */
+    uint64_t home; /* where the firmware had put them */
+    unsigned moves;
     uint64_t
         second; /* NVMe: bytes of doorbells, AHCI: bytes of registers, behind the first page, that are the mediator's */
     union {
@@ -42,7 +44,7 @@ static bool port_store(void *arg, uint64_t gpa, const void *src, size_t n)
 
 static bool port_owned(void *arg, uint64_t gpa, uint64_t n)
 {
-    return guest_is_own(gpa, n);
+    return guest_is_own(gpa, n) || mmio_meets(gpa, n, false); /* registers: a disk could program our card, or ring for itself */
 }
 
 static uint32_t port_reg(void *arg, uint64_t offset)
@@ -89,21 +91,23 @@ static bool second_write(void *arg, uint64_t offset, unsigned width, uint64_t va
 static const struct mmio_ops nvme_registers = {registers_read, registers_write},
                              ahci_registers = {NULL, registers_write}, second_page = {NULL, second_write};
 
-/* Watches the registers at `base` instead of where they were. */
-static void move(struct disk *disk, uint64_t base)
+/* Watches the registers at `base` instead of where they were; 0: nowhere. False if they cannot be watched there: it is RAM, another
+ * watched page, there is no table left, or it was done too often. */
+static bool move(struct disk *disk, uint64_t base)
 {
-    if (disk->base) {
-        mmio_unregister(disk->base);
-        mmio_unregister(disk->base + PAGE_BYTES);
-    }
-    uint64_t bytes = (disk->second + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
-    disk->base = base;
-    if (!base) return;
-    if (mmio_register(base, PAGE_BYTES, disk->is_nvme ? &nvme_registers : &ahci_registers, disk) &&
-        (!bytes || mmio_register(base + PAGE_BYTES, bytes, &second_page, disk)))
-        return;
-    print("disk %u: its registers at %llx cannot be watched", disk->number, (unsigned long long)base);
+    uint64_t bytes = (disk->second + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1), was = disk->base;
     disk->base = 0;
+    if (was) mmio_unregister(was);
+    if (was && bytes) mmio_unregister(was + PAGE_BYTES);
+    if (!base || (base != disk->home && disk->moves++ >= MOVES_MAX) || guest_meets_ram(base, PAGE_BYTES + bytes) ||
+        !mmio_register(base, PAGE_BYTES, disk->is_nvme ? &nvme_registers : &ahci_registers, disk))
+        return false;
+    if (bytes && !mmio_register(base + PAGE_BYTES, bytes, &second_page, disk)) {
+        mmio_unregister(base);
+        return false;
+    }
+    disk->base = base;
+    return true;
 }
 
 /* Both kinds of controllers may have a second way to the same registers: an index and a data port (AHCI's Index-Data Pair,
@@ -123,9 +127,16 @@ static void configured(void *arg)
     uint32_t low = pci_read(disk->bdf, reg);
     uint64_t base = low & ~15u;
     if (low & 4) base |= (uint64_t)pci_read(disk->bdf, reg + 4) << 32;
-    if (!(pci_read(disk->bdf, 4) & BAR_DECODED) || base == disk->base) return;
-    print("disk %u: the guest moves its registers to %llx", disk->number, (unsigned long long)base);
-    move(disk, base);
+    uint32_t command = pci_read(disk->bdf, 4) & 0xffff;
+    if (!(command & BAR_DECODED) || (base && base == disk->base)) return;
+    if (disk->is_nvme)
+        nvme_moved(&disk->nvme);
+    else
+        ahci_moved(&disk->ahci);
+    bool done = move(disk, base);
+    if (!done) pci_write(disk->bdf, 4, command & ~(uint32_t)BAR_DECODED); /* what nobody sees, nobody reaches */
+    print("disk %u: the guest moves its registers to %llx%s", disk->number, (unsigned long long)base,
+          done ? "" : ", where they cannot be watched: they are off");
 }
 
 static void add(pci_bdf bdf, bool is_nvme)
@@ -139,7 +150,7 @@ static void add(pci_bdf bdf, bool is_nvme)
     disk->bdf = bdf;
     disk->bar = is_nvme ? 0 : 5;
     disk->number = (uint16_t)disk_count;
-    disk->base = base;
+    disk->base = disk->home = base;
     if (is_nvme) {
         disk->second = (uint64_t)NVME_QUEUES_MAX * 2 * (UINT64_C(4) << (base ? port_reg(disk, NVME_CAP + 4) & 15 : 0));
         nvme_init(&disk->nvme, &port, disk->number);
@@ -151,7 +162,10 @@ static void add(pci_bdf bdf, bool is_nvme)
     }
     pci_write(bdf, 4, command);
     disk->base = 0;
-    move(disk, base);
+    if (base && !move(disk, base)) {
+        pci_write(bdf, 4, pci_read(bdf, 4) & 0xffff & ~(uint32_t)BAR_DECODED);
+        print("disk %u: its registers cannot be watched: they are off", disk->number);
+    }
     no_ports(bdf);
     if (!pci_watch(bdf, configured, disk)) print("disk %u: its configuration cannot be watched", disk->number);
     disks[disk_count++] = disk;

@@ -103,11 +103,12 @@ bool emulate_access(struct vcpu *vcpu, uint64_t gpa, bool write)
     if (!decode(text, n, code.bits, &d)) return false;
     if ((gpa & (PAGE_BYTES - 1)) + d.width > PAGE_BYTES)
         return false; /* across two pages: not how registers are used */
+    if (!write && (d.kind == DECODE_STORE || d.string_step))
+        return false; /* the code changed meanwhile, or it is not this operand */
     if (d.string_step) {
         if (store_string(vcpu, &d, gpa)) vcpu_skip(vcpu, d.length);
         return true;
     }
-    if (!write && d.kind == DECODE_STORE) return false; /* the code changed meanwhile, or it is not this operand */
     uint64_t value = d.has_immediate ? d.immediate : read_register(vcpu, &d);
     switch (d.kind) {
     case DECODE_LOAD:

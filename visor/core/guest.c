@@ -58,6 +58,12 @@ bool guest_ram_next(uint64_t at, uint64_t *base, uint64_t *end)
     return *base != UINT64_MAX;
 }
 
+bool guest_meets_ram(uint64_t gpa, uint64_t n)
+{
+    uint64_t base, end;
+    return gpa + n < gpa || guest_is_own(gpa, n) || (guest_ram_next(gpa, &base, &end) && base < gpa + n);
+}
+
 bool guest_copy(void *dst, uint64_t gpa, size_t n)
 {
     if (!guest_is_ram(gpa, n)) return false;

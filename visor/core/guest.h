@@ -18,6 +18,8 @@ bool guest_is_ram(uint64_t gpa, uint64_t n);
 
 /* The lowest stretch of the guest's RAM, without holes, that ends behind `at`. False: there is none. */
 bool guest_ram_next(uint64_t at, uint64_t *base, uint64_t *end);
+/* True if some of the range is RAM, the guest's or the hypervisor's. */
+bool guest_meets_ram(uint64_t gpa, uint64_t n);
 
 /* True if some of the range is the hypervisor's memory. */
 bool guest_is_own(uint64_t gpa, uint64_t n);

@@ -1,12 +1,13 @@
 /* Identity nested paging. The hypervisor's memory leads to one page of ones, which cannot be written. */
 #include "visor/core/machine.h"
+#include "visor/arch/x86/cpu.h"
 #include "visor/camera/camera.h"
 #include "visor/core/clock.h"
 #include "visor/core/emulate.h"
 #include "visor/core/evidence.h"
 #include "visor/core/memory.h"
 #include "visor/core/pci.h"
-#include "visor/core/power.h"
+#include "visor/platform/power.h"
 #include "visor/core/print.h"
 #include "visor/core/smp.h"
 #include "visor/core/wire.h"
@@ -25,7 +26,7 @@ static void hide_own_memory(void)
     memset(ones, 0xff, PAGE_BYTES);
     for (uint64_t at = 0; at < own_bytes; at += PAGE_BYTES)
         if (!paging_set(&nested, own_base + at, memory_physical(ones),
-                        PAGING_PRESENT | PAGING_USER | PAGING_NO_EXECUTE))
+                        PAGING_PRESENT | PAGING_USER)) /* executable: ones are #UD, as they would be */
             panic("own memory cannot be hidden");
 }
 
@@ -74,6 +75,10 @@ void exit_memory(struct vcpu *vcpu, uint64_t gpa, enum vcpu_access access)
         vcpu->flush = 1; /* here; on other processors what it was before costs a fault that changes nothing */
         return;
     }
+    if (access == VCPU_EXECUTE) { /* code out of registers: the ones that empty places give are no instruction */
+        vcpu_inject(vcpu, VECTOR_UD, false, 0);
+        return;
+    }
     if (access != VCPU_WALK && emulate_access(vcpu, gpa, access == VCPU_WRITE)) return;
     if (access != VCPU_WALK) print("processor %u: an access to %llx at %llx cannot be followed", vcpu->index, (unsigned long long)gpa,
           (unsigned long long)vcpu->rip);
@@ -82,7 +87,22 @@ void exit_memory(struct vcpu *vcpu, uint64_t gpa, enum vcpu_access access)
 
 void exit_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
 {
-    if (!power_port(vcpu, port, size, in)) pci_port(vcpu, port, size, in);
+    uint64_t *rax = &vcpu->regs[VCPU_RAX], mask = size == 4 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
+    uint32_t all = 0;
+    unsigned width = pci_port_width(port, size);
+    for (unsigned i = 0; i < size; i += width) {
+        uint32_t value = (uint32_t)*rax >> 8 * i;
+        uint16_t at = (uint16_t)(port + i);
+        if (!pci_port(at, width, in, &value)) {
+            if (!in) power_port(at, width, &value);
+            if (in)
+                value = in_port(at, width);
+            else
+                out_port(at, width, value);
+        }
+        all |= (width == 1 ? value & 0xff : value) << 8 * i;
+    }
+    if (in) *rax = (*rax & ~mask) | (all & mask);
 }
 
 enum exit_wish exit_next(bool idle)

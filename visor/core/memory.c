@@ -14,6 +14,11 @@ uint64_t memory_left(void)
     return end - next;
 }
 
+void memory_seal(void)
+{
+    end = next;
+}
+
 void *memory_alloc(uint64_t bytes, uint64_t align)
 {
     uint64_t at = align_down(next + align - 1, align);

@@ -18,4 +18,7 @@ static inline uint64_t memory_physical(const void *p)
     return (uint64_t)(uintptr_t)p;
 }
 
+/* From here on there is none to be had: a guest is about to run. */
+void memory_seal(void);
+
 #endif

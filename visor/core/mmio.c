@@ -57,10 +57,18 @@ static bool nothing_write(void *arg, uint64_t offset, unsigned width, uint64_t v
     return true;
 }
 
+static const struct mmio_ops nothing = {nothing_read, nothing_write};
+
 bool mmio_hide(uint64_t base, uint64_t size)
 {
-    static const struct mmio_ops nothing = {nothing_read, nothing_write};
     return mmio_register(base, size, &nothing, NULL);
+}
+
+bool mmio_meets(uint64_t base, uint64_t size, bool hidden)
+{
+    for (unsigned i = 0; i < MMIO_RANGES_MAX; i++)
+        if (ranges_meet(base, size, ranges[i].base, ranges[i].bytes) && (!hidden || ranges[i].ops == &nothing)) return true;
+    return false;
 }
 
 void mmio_unregister(uint64_t base)

@@ -24,6 +24,8 @@ struct mmio_ops {
 bool mmio_register(uint64_t base, uint64_t size, const struct mmio_ops *ops, void *arg);
 /* As mmio_register: the guest sees nothing at all there, as where no device is. */
 bool mmio_hide(uint64_t base, uint64_t size);
+/* Is some of this intercepted; hidden: such that the guest sees nothing there? No device is told to read or write it. */
+bool mmio_meets(uint64_t base, uint64_t size, bool hidden);
 /* Ends what mmio_register began with this base (a device's BAR was moved). */
 void mmio_unregister(uint64_t base);
 

@@ -2,13 +2,15 @@
  * and a function that is the hypervisor's answers as an empty slot does. */
 #include "visor/core/pci.h"
 #include "visor/arch/x86/cpu.h"
-#include "visor/core/acpi.h"
+#include "visor/platform/acpi.h"
 #include "visor/core/machine.h"
 #include "visor/core/mmio.h"
 #include "visor/core/print.h"
+#include "visor/core/smp.h"
 #include "visor/core/vcpu.h"
 
 enum { ADDRESS = 0xcf8, DATA = 0xcfc, HIDDEN_MAX = 16, WATCHED_MAX = 16, BUSES = 256 };
+enum { MEMORY_DECODED = 1 << 1, BUS_NUMBERS = 0x18, HOST_BRIDGE = 0x0600 };
 #define ADDRESS_ENABLE (1u << 31)
 
 static pci_bdf hidden[HIDDEN_MAX];
@@ -17,12 +19,11 @@ static struct watched {
     pci_bdf bdf;
     void (*written)(void *arg);
     void *arg;
-    uint64_t page; /* in the mapped configuration space; 0: none */
 } watched[WATCHED_MAX];
 static unsigned watched_count;
 static uint32_t guest_address;
-static uint64_t ecam_base; /* of bus 0; 0: none */
-static unsigned ecam_first, ecam_last;
+static uint64_t ecam_base; /* of the first bus that is mapped; 0: none */
+static unsigned ecam_first;
 
 static uint32_t address_of(pci_bdf bdf, unsigned reg)
 {
@@ -82,13 +83,18 @@ bool pci_find(uint32_t class_code, uint32_t mask, unsigned index, pci_bdf *bdf)
     return false;
 }
 
+static bool is_bridge(pci_bdf bdf)
+{
+    return pci_read(bdf, 0) != UINT32_MAX && (pci_read(bdf, 12) >> 16 & 0x7f) == 1;
+}
+
 uint64_t pci_bar(pci_bdf bdf, unsigned bar, uint64_t *bytes)
 {
     unsigned reg = 0x10 + 4 * bar;
     uint32_t low = pci_read(bdf, reg), command = pci_read(bdf, 4);
     bool wide = (low >> 1 & 3) == 2 && bar < 5;
     uint32_t high = wide ? pci_read(bdf, reg + 4) : 0;
-    if (bar > 5 || low & 1) return 0;
+    if (bar > (is_bridge(bdf) ? 1 : 5) || low & 1) return 0;
     pci_write(bdf, 4, command & 0xfffd); /* no memory decoding meanwhile; status bits are left alone */
     pci_write(bdf, reg, UINT32_MAX);
     uint64_t mask = pci_read(bdf, reg) & ~15u;
@@ -112,93 +118,153 @@ bool pci_is_hidden(pci_bdf bdf)
     return false;
 }
 
-static uint64_t mapped_page(pci_bdf bdf)
-{
-    return ecam_base && bdf >> 8 >= ecam_first && bdf >> 8 <= ecam_last ? ecam_base + ((uint64_t)bdf << 12) : 0;
-}
-
 bool pci_hide(pci_bdf bdf)
 {
     if (hidden_count == HIDDEN_MAX) return false;
     hidden[hidden_count++] = bdf;
-    uint64_t page = mapped_page(bdf);
-    if (page && !mmio_hide(page, PAGE_BYTES)) return false;
     for (unsigned bar = 0; bar < 6; bar++) {
         uint64_t bytes, base = pci_bar(bdf, bar, &bytes);
         if (base && !mmio_hide(align_down(base, PAGE_BYTES), bytes < PAGE_BYTES ? PAGE_BYTES : bytes)) return false;
         if (base && (pci_read(bdf, 0x10 + 4 * bar) >> 1 & 3) == 2) bar++;
     }
+    for (unsigned at = 0; at < (bdf & 0xff00u); at++) { /* bridges above it, too: they could be closed, or renumbered */
+        uint32_t buses = pci_read((pci_bdf)at, BUS_NUMBERS);
+        if (is_bridge((pci_bdf)at) && !pci_is_hidden((pci_bdf)at) && (buses >> 8 & 0xff) <= bdf >> 8 &&
+            (buses >> 16 & 0xff) >= bdf >> 8 && !pci_hide((pci_bdf)at))
+            return false;
+    }
+    return true;
+}
+
+bool pci_watch(pci_bdf bdf, void (*written)(void *arg), void *arg)
+{
+    if (watched_count == WATCHED_MAX) return false;
+    watched[watched_count++] = (struct watched){bdf, written, arg};
+    return true;
+}
+
+/* --- the guest's side */
+
+static const struct watched *watched_at(pci_bdf bdf)
+{
+    for (unsigned i = 0; i < watched_count; i++)
+        if (watched[i].bdf == bdf) return &watched[i];
+    return NULL;
+}
+
+/* Registers that stay as the firmware left them: where configuration space is mapped, SMM's memory, where ACPI's ports are (the Q35's host bridge,
+ * and ICH9); the numbers of buses, by which functions are known here; a disk's extended capabilities (SR-IOV makes more of them). */
+static bool is_pinned(pci_bdf bdf, unsigned reg, unsigned size)
+{
+    static const struct {
+        uint32_t id;
+        uint8_t first, last;
+    } pins[] = {{0x29c08086, 0x60, 0x67}, {0x29c08086, 0x9c, 0xa3}, {0x29188086, 0x40, 0x44}, {0x29188086, 0xf0, 0xf3}};
+    uint32_t id = pci_read(bdf, 0);
+    for (unsigned i = 0; i < ARRAY_LENGTH(pins); i++)
+        if (id == pins[i].id && reg <= pins[i].last && reg + size > pins[i].first) return true;
+    if (reg >= 0x100 && watched_at(bdf)) return true;
+    return is_bridge(bdf) && reg < BUS_NUMBERS + 3 && reg + size > BUS_NUMBERS;
+}
+
+/* Does the function answer, by a BAR or by a bridge's window, where the hypervisor watches or hides another one's registers? */
+static bool collides(pci_bdf bdf)
+{
+    bool bridge = is_bridge(bdf), disk = watched_at(bdf);
+    unsigned registers = pci_read(bdf, 8) >> 8 == PCI_CLASS_AHCI ? 5 : 0;
+    for (unsigned bar = 0; bar < 6; bar++) {
+        uint64_t bytes, base = pci_bar(bdf, bar, &bytes);
+        bool wide = base && (pci_read(bdf, 0x10 + 4 * bar) >> 1 & 3) == 2;
+        if (base && !(disk && bar == registers) && mmio_meets(base, bytes, false)) return true;
+        bar += wide;
+    }
+    for (unsigned reg = 0x20; bridge && reg <= 0x24; reg += 4) { /* PCI-to-PCI Bridge 1.2, 3.2.5.8 to 3.2.5.10 */
+        uint32_t v = pci_read(bdf, reg), wide = reg == 0x24 && (v & 15) == 1;
+        uint64_t base = (uint64_t)(wide ? pci_read(bdf, 0x28) : 0) << 32 | (v & 0xfff0) << 16;
+        uint64_t end = ((uint64_t)(wide ? pci_read(bdf, 0x2c) : 0) << 32 | (v & 0xfff00000)) + 0x100000;
+        if (base < end && mmio_meets(base, end - base, true)) return true;
+    }
+    return false;
+}
+
+/* After a write of the guest's, with its other processors standing still. Two cannot have one address: who comes later loses it. */
+static void written(pci_bdf bdf, unsigned reg)
+{
+    const struct watched *w = watched_at(bdf);
+    uint32_t command = pci_read(bdf, 4) & 0xffff;
+    if (reg < 0x34 && command & MEMORY_DECODED && pci_read(bdf, 8) >> 16 != HOST_BRIDGE && collides(bdf)) {
+        pci_write(bdf, 4, command & ~(uint32_t)MEMORY_DECODED);
+        print("%02x:%02x.%u: the guest puts it where others are: it is off", bdf >> 8, bdf >> 3 & 31, bdf & 7);
+    }
+    if (w) w->written(w->arg);
+}
+
+static bool mapped_read(void *arg, uint64_t offset, unsigned width, uint64_t *value)
+{
+    bool blind = pci_is_hidden((pci_bdf)((offset >> 12) + (ecam_first << 8)));
+    *value = blind ? UINT64_MAX : mmio_real_read(ecam_base + offset, width);
     return true;
 }
 
 static bool mapped_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
 {
-    const struct watched *w = arg;
-    mmio_real_write(w->page + offset, width, value);
-    w->written(w->arg);
+    pci_bdf bdf = (pci_bdf)((offset >> 12) + (ecam_first << 8));
+    if (pci_is_hidden(bdf) || is_pinned(bdf, offset & 0xfff, width)) return true;
+    smp_stop();
+    mmio_real_write(ecam_base + offset, width, value);
+    written(bdf, offset & 0xfff);
+    smp_go();
     return true;
 }
 
-static const struct mmio_ops mapped = {.write = mapped_write};
+static const struct mmio_ops mapped = {mapped_read, mapped_write};
 
-bool pci_watch(pci_bdf bdf, void (*written)(void *arg), void *arg)
+/* The data port, by the address that the guest set. */
+static uint32_t data_port(uint16_t port, unsigned size, bool in, uint32_t value)
 {
-    if (watched_count == WATCHED_MAX) return false;
-    struct watched *w = &watched[watched_count++];
-    *w = (struct watched){bdf, written, arg, mapped_page(bdf)};
-    return !w->page || mmio_register(w->page, PAGE_BYTES, &mapped, w);
+    pci_bdf bdf = (pci_bdf)(guest_address >> 8);
+    unsigned reg = (guest_address & 0xfc) + (port & 3u);
+    if (!(guest_address & ADDRESS_ENABLE) || pci_is_hidden(bdf) || (!in && is_pinned(bdf, reg, size))) return UINT32_MAX;
+    if (!in) smp_stop();
+    out32(ADDRESS, guest_address);
+    if (in) return in_port(port, size);
+    out_port(port, size, value);
+    written(bdf, reg);
+    smp_go();
+    return 0;
 }
 
-/* --- the guest's side */
-
-static uint32_t data_in(uint16_t port, unsigned size)
+unsigned pci_port_width(uint16_t port, unsigned size)
 {
-    return size == 1 ? in8(port) : size == 2 ? in16(port) : in32(port);
+    bool whole = (port == ADDRESS && size == 4) || (port >= DATA && port + size <= DATA + 4u);
+    return whole || !ranges_meet(port, size, ADDRESS, 8) ? size : 1;
 }
 
-static void data_out(uint16_t port, unsigned size, uint32_t value)
+bool pci_port(uint16_t port, unsigned size, bool in, uint32_t *value)
 {
-    if (size == 1)
-        out8(port, (uint8_t)value);
-    else if (size == 2)
-        out16(port, (uint16_t)value);
+    if (port < ADDRESS || port + size > DATA + 4u || (size == 1 && port == ADDRESS + 1)) return false;
+    if (port >= DATA)
+        *value = data_port(port, size, in, *value);
+    else if (port != ADDRESS || size != 4) /* the address counts as a whole only, and ours is kept to us */
+        return size == 1 && (*value = UINT32_MAX);
+    else if (in)
+        *value = guest_address;
     else
-        out32(port, value);
+        guest_address = *value;
+    return true;
 }
 
-static void tell(uint32_t address)
+/* The last bus that there is, or that a bridge is for. */
+static unsigned buses(void)
 {
-    for (unsigned i = 0; i < watched_count; i++)
-        if (address & ADDRESS_ENABLE && watched[i].bdf == (pci_bdf)(address >> 8)) watched[i].written(watched[i].arg);
-}
-
-static bool guest_is_blind(void)
-{
-    return guest_address & ADDRESS_ENABLE && pci_is_hidden((pci_bdf)(guest_address >> 8));
-}
-
-void pci_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
-{
-    uint64_t *rax = &vcpu->regs[VCPU_RAX];
-    bool is_data = port < DATA + 4 && port + size > DATA; /* in part, too */
-    uint32_t value = (uint32_t)*rax;
-    if (!is_data && port == ADDRESS && size == 4) { /* CF8h counts as a whole only; CF9h is the reset register */
-        if (!in) guest_address = value;
-        value = guest_address;
-    } else if (is_data && guest_is_blind()) {
-        value = UINT32_MAX;
-    } else {
-        if (is_data) out32(ADDRESS, guest_address);
-        if (in)
-            value = data_in(port, size);
-        else
-            data_out(port, size, value);
-        if (is_data && !in) tell(guest_address);
+    unsigned last = 0;
+    for (unsigned at = 0; at < BUSES * 256; at++) {
+        if (at & 7 && pci_read((pci_bdf)(at & ~7u), 0) == UINT32_MAX) continue;
+        if (pci_read((pci_bdf)at, 0) != UINT32_MAX && at >> 8 > last) last = at >> 8;
+        unsigned below = is_bridge((pci_bdf)at) ? pci_read((pci_bdf)at, BUS_NUMBERS) >> 16 & 0xff : 0;
+        if (below > last) last = below;
     }
-    if (!in) return;
-    *rax = size == 4   ? value
-           : size == 2 ? (*rax & ~UINT64_C(0xffff)) | (value & 0xffff)
-                       : (*rax & ~UINT64_C(0xff)) | (value & 0xff);
+    return last;
 }
 
 static void hide_configured(const struct config *config)
@@ -214,13 +280,16 @@ static void hide_configured(const struct config *config)
 void pci_init(uint64_t rsdp, const struct config *config)
 {
     const uint8_t *mcfg = acpi_table(rsdp, "MCFG");
-    vcpu_watch_ports(ADDRESS, 1);
-    vcpu_watch_ports(DATA, 4);
+    vcpu_watch_ports(ADDRESS, 8);
     if (mcfg) { /* PCI Firmware Specification 3.3, 4.1.2; the first segment group; there are no others on the machines
                    that are known */
         memcpy(&ecam_base, mcfg + 44, 8);
         ecam_first = mcfg[54];
-        ecam_last = mcfg[55];
+        ecam_base += (uint64_t)ecam_first << 20;
+        unsigned last = buses() < mcfg[55] ? buses() : mcfg[55];
+        if (last >= ecam_first &&
+            !mmio_register(ecam_base, (uint64_t)(last - ecam_first + 1) << 20, &mapped, NULL))
+            panic("configuration space cannot be watched");
     }
     hide_configured(config);
 }

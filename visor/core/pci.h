@@ -4,8 +4,6 @@
 
 #include "visor/core/config.h"
 
-struct vcpu;
-
 /* bus << 8 | device << 3 | function */
 typedef uint16_t pci_bdf;
 
@@ -41,7 +39,9 @@ bool pci_is_hidden(pci_bdf bdf);
  * the machine's lock held. At boot only; false when the table is full. */
 bool pci_watch(pci_bdf bdf, void (*written)(void *arg), void *arg);
 
-/* The guest's access to one of the watched ports. */
-void pci_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in);
+/* How wide the accesses are of which one to these ports consists: its own size, or 1 if ports of several kinds are among them. */
+unsigned pci_port_width(uint16_t port, unsigned size);
+/* The guest's access to a watched port; in: *value is what it gets. False: not one of these, or not one of them alone. */
+bool pci_port(uint16_t port, unsigned size, bool in, uint32_t *value);
 
 #endif

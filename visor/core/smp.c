@@ -6,6 +6,7 @@
 struct vcpu vcpus[VCPU_MAX];
 unsigned vcpu_count;
 static struct lock machine;
+static uint32_t stopped;
 
 void machine_lock(void)
 {
@@ -59,4 +60,28 @@ void smp_flush(void)
     }
     for (unsigned i = 0; i < vcpu_count; i++)
         while (get(&vcpus[i].in_guest) && get(&vcpus[i].flush)) __builtin_ia32_pause();
+}
+
+void smp_stop(void)
+{
+    __atomic_store_n(&stopped, 1, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < vcpu_count; i++)
+        if (get(&vcpus[i].in_guest)) apic_kick(&vcpus[i]);
+    for (unsigned i = 0; i < vcpu_count; i++)
+        while (get(&vcpus[i].in_guest)) __builtin_ia32_pause();
+}
+
+void smp_go(void)
+{
+    __atomic_store_n(&stopped, 0, __ATOMIC_SEQ_CST);
+}
+
+void smp_enter(struct vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->in_guest, 1, __ATOMIC_SEQ_CST);
+    while (get(&stopped)) { /* whoever stops looks at in_guest after it has said so: one of the two is seen */
+        __atomic_store_n(&vcpu->in_guest, 0, __ATOMIC_SEQ_CST);
+        while (get(&stopped)) __builtin_ia32_pause();
+        __atomic_store_n(&vcpu->in_guest, 1, __ATOMIC_SEQ_CST);
+    }
 }

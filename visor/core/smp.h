@@ -12,4 +12,10 @@ void smp_sipi(struct vcpu *to, uint8_t vector);
  * runs yet. */
 void smp_flush(void);
 
+/* The other processors run nothing of the guest's between these two. The lock is held. */
+void smp_stop(void);
+void smp_go(void);
+/* This processor is about to go on with the guest: waits while it must not. */
+void smp_enter(struct vcpu *vcpu);
+
 #endif

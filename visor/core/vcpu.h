@@ -16,6 +16,8 @@ struct vcpu {
     uint64_t rip, rflags; /* as regs: read at an exit, written back before the guest goes on */
     unsigned index;       /* of vcpus */
     uint32_t apic_id;
+    uint8_t logical_id; /* of the xAPIC, and whether it names clusters: as the guest has set them */
+    bool clustered;
     uint64_t exits;
 
     /* Set by other processors (core/smp.c), then a kick. */

@@ -1,7 +1,7 @@
 /* AMD I/O Virtualization Technology (IOMMU) Specification (48882): device table 2.2.2, page tables 2.2.3, commands 2.4,
  * events 2.5, registers 3.4. */
 #include "visor/iommu/iommu.h"
-#include "visor/core/acpi.h"
+#include "visor/platform/acpi.h"
 #include "visor/core/clock.h"
 #include "visor/core/memory.h"
 #include "visor/core/mmio.h"

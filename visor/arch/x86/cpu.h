@@ -64,6 +64,21 @@ static inline uint32_t in32(uint16_t port)
     return value;
 }
 
+static inline uint32_t in_port(uint16_t port, unsigned size)
+{
+    return size == 1 ? in8(port) : size == 2 ? in16(port) : in32(port);
+}
+
+static inline void out_port(uint16_t port, unsigned size, uint32_t value)
+{
+    if (size == 1)
+        out8(port, (uint8_t)value);
+    else if (size == 2)
+        out16(port, (uint16_t)value);
+    else
+        out32(port, value);
+}
+
 static inline uint64_t rdtsc(void)
 {
     uint32_t low, high;

@@ -8,7 +8,7 @@
 #include "visor/core/machine.h"
 #include "visor/core/memory.h"
 #include "visor/core/pci.h"
-#include "visor/core/power.h"
+#include "visor/platform/power.h"
 #include "visor/core/print.h"
 #include "visor/iommu/iommu.h"
 
@@ -42,5 +42,6 @@ const char *visor_init(const struct boot_info *info)
     print("%u processors, %u address bits, memory at %llx + %llu KiB, %llu KiB of it free", info->processors, bits,
           (unsigned long long)info->own_base, (unsigned long long)info->own_bytes >> 10,
           (unsigned long long)memory_left() >> 10);
+    memory_seal();
     return NULL;
 }

@@ -1,8 +1,11 @@
 /* What a VM exit leads to. */
 #include "visor/arch/x86/svm/svm.h"
 #include "visor/core/clock.h"
+#include "visor/core/evidence.h"
 #include "visor/core/memory.h"
+#include "visor/platform/power.h"
 #include "visor/core/print.h"
+#include "visor/core/smp.h"
 #include "visor/forensics/forensics.h"
 
 enum { FAULT_WRITE = 1 << 1, FAULT_FETCH = 1 << 4 };
@@ -111,15 +114,16 @@ static void exit_port_instruction(struct svm_cpu *cpu)
     cpu->vmcb->interrupt_shadow &= ~UINT64_C(1);
 }
 
-/* A triple fault: a machine resets, so this one does. */
-static void shutdown(struct svm_cpu *cpu)
+/* A triple fault, or what nothing good can follow: a machine resets, so this one does. */
+static void shutdown(struct svm_cpu *cpu, const char *why)
 {
-    print("processor %u: triple fault at %llx; the machine resets", cpu->vcpu->index,
-          (unsigned long long)cpu->vmcb->rip);
-    out8(0xcf9, 0x02);
-    out8(0xcf9, 0x06);
-    out8(0x64, 0xfe);
-    panic("the reset did not come");
+    const struct vmcb *v = cpu->vmcb;
+    print("processor %u: %s at %llx (%llx, %llx, %llx); the machine resets", cpu->vcpu->index, why,
+          (unsigned long long)v->rip, (unsigned long long)v->exit_code, (unsigned long long)v->exit_info1,
+          (unsigned long long)v->exit_info2);
+    machine_lock();
+    evidence_finish();
+    power_reset();
 }
 
 /* While evidence is on its way, exits have to come: a guest that waits for interrupts polls instead. One that computes exits at the end of
@@ -173,7 +177,14 @@ static void dispatch(struct svm_cpu *cpu)
         host_take_nmi();
         break; /* VM_CR turned it into #SX, which our handler drops */
     case EXIT_SHUTDOWN:
-        shutdown(cpu);
+        shutdown(cpu, "triple fault");
+        break;
+    case EXIT_SMI: /* firmware that has not locked its management mode: the guest would be in it, outside of everything here */
+        shutdown(cpu, "SMI");
+        break;
+    case EXIT_INVD: /* what caches hold is ours as well */
+        __asm__ volatile("wbinvd" : : : "memory");
+        svm_skip(cpu, 2);
         break;
     case EXIT_VMMCALL:
         if (hypercall(cpu->vcpu))
@@ -190,10 +201,8 @@ static void dispatch(struct svm_cpu *cpu)
     case EXIT_INVLPGA:
         vcpu_inject(cpu->vcpu, VECTOR_UD, false, 0);
         break;
-    default:
-        panic("processor %u: exit %llx (%llx, %llx) at %llx", cpu->vcpu->index,
-              (unsigned long long)cpu->vmcb->exit_code, (unsigned long long)cpu->vmcb->exit_info1,
-              (unsigned long long)cpu->vmcb->exit_info2, (unsigned long long)cpu->vmcb->rip);
+    default: /* also a state that no processor has, which an emulated one lets the guest reach */
+        shutdown(cpu, "an exit that is not known");
     }
 }
 
@@ -224,7 +233,7 @@ void svm_loop(void *arg)
     struct svm_cpu *cpu = arg;
     struct vcpu *vcpu = cpu->vcpu;
     for (;;) {
-        __atomic_store_n(&vcpu->in_guest, 1, __ATOMIC_SEQ_CST);
+        smp_enter(vcpu);
         if (__atomic_exchange_n(&vcpu->flush, 0, __ATOMIC_SEQ_CST)) cpu->vmcb->tlb_control = 1;
         svm_run(vcpu, memory_physical(cpu->vmcb));
         __atomic_store_n(&vcpu->in_guest, 0, __ATOMIC_SEQ_CST);

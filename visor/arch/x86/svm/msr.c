@@ -2,9 +2,38 @@
 #include "visor/arch/x86/svm/svm.h"
 #include "visor/core/apic.h"
 
-#define EFER_KNOWN (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | 1u << 13 | 1u << 14 | 1u << 15)
+#define EFER_ALWAYS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define VM_CR_LOOKS                                                                                                    \
     (UINT64_C(1) << 4 | UINT64_C(1) << 3) /* SVMDIS and LOCK: switched off for good, as firmware can do */
+
+/* Writes are ignored. With them memory would become something else, for us as well: MTRRs; SYSCFG, IORRs, TOP_MEM; where configuration
+ * space is mapped; SMM's base, address and mask; the table of SEV-SNP. And microcode, which is below us: it is the firmware's to load. */
+static const uint32_t pinned[][2] = {{0x200, 0x20f},           {0x250, 0x250},           {0x258, 0x259},
+                                     {0x268, 0x26f},           {0x2ff, 0x2ff},           {0xc0010010, 0xc0010010},
+                                     {0xc0010016, 0xc001001a}, {0xc001001d, 0xc001001d}, {0xc0010020, 0xc0010020},
+                                     {0xc0010058, 0xc0010058}, {0xc0010111, 0xc0010113}, {0xc0010132, 0xc0010133}};
+
+void svm_msr_init(void)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(pinned); i++)
+        for (uint32_t msr = pinned[i][0]; msr <= pinned[i][1]; msr++) vcpu_watch_msr(msr, false, true);
+}
+
+static bool is_pinned(uint32_t msr)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(pinned); i++)
+        if (msr >= pinned[i][0] && msr <= pinned[i][1]) return true;
+    return false;
+}
+
+/* What this processor has. A bit that it has not would make the next VMRUN fail. */
+static uint64_t efer_known(void)
+{
+    struct cpuid features = cpuid(0x80000001, 0), more = {0};
+    if (cpuid(0x80000000, 0).a >= 0x80000021) more = cpuid(0x80000021, 0);
+    return EFER_ALWAYS | (features.d >> 25 & 1) << 14 | (features.c >> 17 & 1) << 15 | (more.a >> 7 & 1) << 20 |
+           (more.a >> 8 & 1) << 21; /* FFXSR, TCE, UAIE, AIBRSE */
+}
 
 static bool read(struct svm_cpu *cpu, uint32_t msr, uint64_t *value)
 {
@@ -27,7 +56,7 @@ static bool write_efer(struct svm_cpu *cpu, uint64_t value)
 {
     struct vmcb *v = cpu->vmcb;
     bool paging = v->cr0 & CR0_PG;
-    if (value & ~(uint64_t)EFER_KNOWN) return false; /* SVME, too: there is no SVM */
+    if (value & ~efer_known()) return false; /* SVME, too: there is no SVM */
     if (paging && ((value ^ v->efer) & EFER_LME)) return false;
     v->efer = (value & ~(uint64_t)EFER_LMA) | (v->efer & EFER_LMA) | EFER_SVME;
     v->tlb_control = 1; /* NXE changes what page tables mean */
@@ -49,7 +78,7 @@ static bool write(struct svm_cpu *cpu, uint32_t msr, uint64_t value)
         machine_unlock();
         return true;
     default:
-        return false;
+        return is_pinned(msr);
     }
 }
 

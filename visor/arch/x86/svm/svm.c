@@ -45,6 +45,7 @@ void svm_init(uint64_t nested_cr3)
     vcpu_watch_msr(MSR_SVM_KEY, true, true);
     vcpu_watch_msr(MSR_APIC_BASE, false, true);  /* its page is watched where it is */
     vcpu_watch_msr(MSR_X2APIC_ICR, false, true); /* INIT and SIPI */
+    svm_msr_init();
 }
 
 /* A segment register as the descriptor table says, in the VMCB's form. */
@@ -64,7 +65,7 @@ static struct vmcb_segment segment(const struct table_register *gdt, uint16_t se
 /* The control part: what is intercepted. visor/README.md gives each one's reason. */
 static void control(struct vmcb *v)
 {
-    v->intercept1 = INTERCEPT_NMI | INTERCEPT_INIT | INTERCEPT_CPUID | INTERCEPT_INVLPGA | INTERCEPT_PORT |
+    v->intercept1 = INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_INVLPGA | INTERCEPT_PORT |
                     INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
     v->intercept2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |
                     INTERCEPT_CLGI | INTERCEPT_SKINIT;

@@ -29,6 +29,8 @@ void svm_loop(void *svm_cpu);
 /* Exits (exit.c, msr.c) */
 void svm_exit(struct svm_cpu *cpu);
 void svm_exit_msr(struct svm_cpu *cpu);
+/* At boot: watches the MSRs that stay as they are. */
+void svm_msr_init(void);
 /* Skips the intercepted instruction, whose length without prefixes is `bytes`. */
 void svm_skip(struct svm_cpu *cpu, unsigned bytes);
 

@@ -7,9 +7,11 @@
 enum vmcb_intercept1 { /* bits of intercept1 */
                        INTERCEPT_INTERRUPT = 1 << 0,
                        INTERCEPT_NMI = 1 << 1,
+                       INTERCEPT_SMI = 1 << 2,
                        INTERCEPT_INIT = 1 << 3,
                        INTERCEPT_CPUID = 1 << 18,
                        INTERCEPT_IRET = 1 << 20,
+                       INTERCEPT_INVD = 1 << 22,
                        INTERCEPT_HLT = 1 << 24,
                        INTERCEPT_INVLPGA = 1 << 26,
                        INTERCEPT_PORT = 1 << 27,
@@ -30,9 +32,11 @@ enum vmcb_intercept2 { /* bits of intercept2 */
 enum vmcb_exit {
     EXIT_INTERRUPT = 0x60,
     EXIT_NMI = 0x61,
+    EXIT_SMI = 0x62,
     EXIT_INIT = 0x63,
     EXIT_CPUID = 0x72,
     EXIT_IRET = 0x74,
+    EXIT_INVD = 0x76,
     EXIT_HLT = 0x78,
     EXIT_INVLPGA = 0x7a,
     EXIT_PORT = 0x7b,
