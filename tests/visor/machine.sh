@@ -59,7 +59,8 @@ machine_program() {
   for source in "$@" "$SOURCE"/visor/core/{lib,print}.c; do
     objects+=("$dir/objects/${#objects[@]}.obj")
     clang -target x86_64-unknown-windows -std=gnu11 -O1 -ffreestanding -fno-stack-protector -mno-red-zone -mgeneral-regs-only \
-      -mno-stack-arg-probe -fno-strict-aliasing -Wall -Wextra -Wconversion -Wshadow -Werror -I "$SOURCE" -c "$source" -o "${objects[-1]}" || return 1
+      -mno-stack-arg-probe -fno-strict-aliasing -Wall -Wextra -Wconversion -Wshadow -Werror -I "$SOURCE" \
+      -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -c "$source" -o "${objects[-1]}" || return 1
   done
   lld-link /nologo /subsystem:efi_application /entry:efi_main /nodefaultlib /out:"$dir/esp/vmlinuz" "${objects[@]}"
 }

@@ -11,17 +11,17 @@
 enum { DRIVERS_MAX = 16, DRIVERS_PATH_BYTES = 512 };
 
 struct drivers {
-    efi_handle controller[DRIVERS_MAX]; /* whose driver was ended */
+    EFI_HANDLE controller[DRIVERS_MAX]; /* whose driver was ended */
     unsigned count;
     uint8_t path[DRIVERS_PATH_BYTES]; /* of the volume; [0] == 0: not known */
 };
 
 /* Ends the drivers of all NVMe and AHCI controllers that have one. Handles of volumes on them are invalid from then on;
  * where `volume` is, is noted. */
-void drivers_end(struct efi_boot_services *boot, efi_handle volume, struct drivers *drivers);
+void drivers_end(EFI_BOOT_SERVICES *boot, EFI_HANDLE volume, struct drivers *drivers);
 
 /* Starts them again, with everything that was on them. Returns the handle that `volume` has now; NULL: it did not come
  * back. */
-efi_handle drivers_start(struct efi_boot_services *boot, efi_handle volume, struct drivers *drivers);
+EFI_HANDLE drivers_start(EFI_BOOT_SERVICES *boot, EFI_HANDLE volume, struct drivers *drivers);
 
 #endif

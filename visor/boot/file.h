@@ -6,10 +6,10 @@
 #include "visor/core/config.h"
 
 /* Reads a file of at most *bytes bytes; *bytes is its size afterwards. False if it is not there, or longer. */
-bool file_read(struct efi_boot_services *boot, efi_handle device, const uint16_t *path, void *out, size_t *bytes);
+bool file_read(EFI_BOOT_SERVICES *boot, EFI_HANDLE device, uint16_t *path, void *out, size_t *bytes);
 
 /* Starts the configuration's `loader` with its `options`; without one, or when it cannot be started, returns what makes
  * the firmware go on with its boot order. device: the partition, NULL if it is gone. */
-efi_status file_chain(struct efi_boot_services *boot, efi_handle self, efi_handle device, const struct config *config);
+EFI_STATUS file_chain(EFI_BOOT_SERVICES *boot, EFI_HANDLE self, EFI_HANDLE device, const struct config *config);
 
 #endif

@@ -12,17 +12,16 @@
 #define LARGE_BYTES (UINT64_C(2) << 20)
 enum { MEMORY_MIB_DEFAULT = 32, MEMORY_MIB_MIN = 8, MEMORY_MIB_MAX = 4096 };
 
-static const uint16_t config_path[] = u"\\EFI\\chronovisor\\chronovisor.cfg";
-static const struct efi_guid loaded_image_guid = EFI_LOADED_IMAGE_GUID, mp_guid = EFI_MP_SERVICES_GUID,
-                             acpi_guid = EFI_ACPI_20_GUID;
+static uint16_t config_path[] = u"\\EFI\\chronovisor\\chronovisor.cfg";
+static EFI_GUID loaded_image_guid = LOADED_IMAGE_PROTOCOL, mp_guid = MP_SERVICES_GUID, acpi_guid = ACPI_20_TABLE_GUID;
 
 /* enter.S */
 uint64_t visor_enter(uint64_t (*launch)(uint64_t rip, uint64_t rsp));
 
 struct stage {
-    struct efi_system_table *system;
-    struct efi_boot_services *boot;
-    struct efi_loaded_image *image;
+    EFI_SYSTEM_TABLE *system;
+    EFI_BOOT_SERVICES *boot;
+    EFI_LOADED_IMAGE *image;
     struct boot_info *info;
     uint64_t moved;  /* from this image to the copy */
     uint32_t failed; /* processors that could not be launched */
@@ -37,11 +36,11 @@ static void *in_copy(const struct stage *s, const void *here)
 /* Takes 2 MiB-aligned memory that the operating system's memory map will call reserved. */
 static bool reserve(struct stage *s, uint64_t bytes)
 {
-    uint64_t at, pages = (bytes + LARGE_BYTES) / EFI_PAGE_BYTES;
-    if (s->boot->allocate_pages(0, EFI_RESERVED, pages, &at)) return false;
-    uint64_t base = align_down(at + LARGE_BYTES - 1, LARGE_BYTES), end = at + pages * EFI_PAGE_BYTES;
-    if (base > at) s->boot->free_pages(at, (base - at) / EFI_PAGE_BYTES);
-    if (end > base + bytes) s->boot->free_pages(base + bytes, (end - base - bytes) / EFI_PAGE_BYTES);
+    uint64_t at, pages = (bytes + LARGE_BYTES) / PAGE_BYTES;
+    if (s->boot->AllocatePages(AllocateAnyPages, EfiReservedMemoryType, pages, &at)) return false;
+    uint64_t base = align_down(at + LARGE_BYTES - 1, LARGE_BYTES), end = at + pages * PAGE_BYTES;
+    if (base > at) s->boot->FreePages(at, (base - at) / PAGE_BYTES);
+    if (end > base + bytes) s->boot->FreePages(base + bytes, (end - base - bytes) / PAGE_BYTES);
     s->info->own_base = base;
     s->info->own_bytes = bytes;
     return true;
@@ -49,19 +48,20 @@ static bool reserve(struct stage *s, uint64_t bytes)
 
 static bool copy_image(struct stage *s)
 {
-    uint64_t image = (s->image->bytes + EFI_PAGE_BYTES - 1) & ~(uint64_t)(EFI_PAGE_BYTES - 1);
+    uint64_t image = (s->image->ImageSize + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
     uint8_t *to = (uint8_t *)(uintptr_t)s->info->own_base;
     if (image >= s->info->own_bytes / 2) return false;
-    memcpy(to, s->image->base, s->image->bytes);
-    s->moved = s->info->own_base - (uint64_t)(uintptr_t)s->image->base;
+    memcpy(to, s->image->ImageBase, s->image->ImageSize);
+    s->moved = s->info->own_base - (uint64_t)(uintptr_t)s->image->ImageBase;
     s->info->free_base = s->info->own_base + image;
     s->info->free_bytes = s->info->own_bytes - image;
-    return image_relocate(to, s->image->bytes, s->moved);
+    return image_relocate(to, s->image->ImageSize, s->moved);
 }
 
 static bool is_ram(uint32_t type)
 {
-    return (type >= EFI_LOADER_CODE && type <= EFI_CONVENTIONAL) || type == EFI_ACPI_RECLAIM || type == EFI_ACPI_NVS;
+    return (type >= EfiLoaderCode && type <= EfiConventionalMemory) || type == EfiACPIReclaimMemory ||
+           type == EfiACPIMemoryNVS;
 }
 
 static bool memory_map(struct stage *s)
@@ -69,57 +69,59 @@ static bool memory_map(struct stage *s)
     uint64_t bytes = 0, key, entry;
     uint32_t version;
     void *map;
-    s->boot->get_memory_map(&bytes, NULL, &key, &entry, &version);
+    s->boot->GetMemoryMap(&bytes, NULL, &key, &entry, &version);
     bytes += 16 * entry; /* the allocation itself may add some */
-    if (s->boot->allocate_pool(EFI_LOADER_DATA, bytes, &map) ||
-        s->boot->get_memory_map(&bytes, map, &key, &entry, &version))
+    if (s->boot->AllocatePool(EfiLoaderData, bytes, &map) ||
+        s->boot->GetMemoryMap(&bytes, map, &key, &entry, &version))
         return false;
     struct boot_info *info = s->info;
     for (uint64_t at = 0; at + entry <= bytes; at += entry) {
-        const struct efi_memory_descriptor *d = (const void *)((const uint8_t *)map + at);
-        if (!is_ram(d->type)) continue;
-        uint64_t n = d->pages * EFI_PAGE_BYTES;
+        const EFI_MEMORY_DESCRIPTOR *d = (const void *)((const uint8_t *)map + at);
+        if (!is_ram(d->Type)) continue;
+        uint64_t n = d->NumberOfPages * PAGE_BYTES;
         if (info->ram_count &&
-            info->ram[info->ram_count - 1].base + info->ram[info->ram_count - 1].bytes == d->physical) {
+            info->ram[info->ram_count - 1].base + info->ram[info->ram_count - 1].bytes == d->PhysicalStart) {
             info->ram[info->ram_count - 1].bytes += n;
             continue;
         }
         if (info->ram_count == INFO_RAM_MAX) return false;
-        info->ram[info->ram_count].base = d->physical;
+        info->ram[info->ram_count].base = d->PhysicalStart;
         info->ram[info->ram_count++].bytes = n;
     }
-    s->boot->free_pool(map);
+    s->boot->FreePool(map);
     return true;
 }
 
 static void look_at_clocks(struct stage *s)
 {
-    enum { CALIBRATION_US = 20000, CALIBRATIONS = 5, ZONE_NOT_SAID = 2047 };
-    struct efi_time t;
+    enum { CALIBRATION_US = 20000, CALIBRATIONS = 5 };
+    EFI_TIME t;
     uint64_t least = UINT64_MAX;
     for (unsigned i = 0; i < CALIBRATIONS; i++) { /* a stall may take longer than it should, never less */
         uint64_t begun = rdtsc();
-        s->boot->stall(CALIBRATION_US);
+        s->boot->Stall(CALIBRATION_US);
         s->info->tsc_start = rdtsc();
         if (s->info->tsc_start - begun < least) least = s->info->tsc_start - begun;
     }
     s->info->tsc_hz = least * (1000000 / CALIBRATION_US);
-    if (s->system->runtime->get_time(&t, NULL)) return;
-    unsigned seconds = t.hour * 3600u + t.minute * 60u + t.second;
-    s->info->utc_ns = clock_from_date(t.year, t.month, t.day, seconds, t.ns);
-    if (t.zone != ZONE_NOT_SAID && s->info->utc_ns) s->info->utc_ns += (uint64_t)((int64_t)t.zone * 60 * 1000000000);
+    if (s->system->RuntimeServices->GetTime(&t, NULL)) return;
+    unsigned seconds = t.Hour * 3600u + t.Minute * 60u + t.Second;
+    s->info->utc_ns = clock_from_date(t.Year, t.Month, t.Day, seconds, t.Nanosecond);
+    /* minutes that local time is behind UTC; if it is not said, it is taken for UTC */
+    if (t.TimeZone != EFI_UNSPECIFIED_TIMEZONE && s->info->utc_ns)
+        s->info->utc_ns += (uint64_t)((int64_t)t.TimeZone * 60 * 1000000000);
 }
 
-static void look_around(struct stage *s, struct efi_mp_services **mp)
+static void look_around(struct stage *s, struct mp_services **mp)
 {
     uint64_t all, enabled;
     s->info->processors = 1;
     *mp = NULL;
-    if (!s->boot->locate_protocol(&mp_guid, NULL, (void **)mp) && !(*mp)->count(*mp, &all, &enabled))
+    if (!s->boot->LocateProtocol(&mp_guid, NULL, (void **)mp) && !(*mp)->count(*mp, &all, &enabled))
         s->info->processors = (unsigned)all;
-    for (uint64_t i = 0; i < s->system->tables; i++)
-        if (!memcmp(&s->system->table[i].guid, &acpi_guid, sizeof acpi_guid))
-            s->info->acpi_rsdp = (uint64_t)(uintptr_t)s->system->table[i].table;
+    for (uint64_t i = 0; i < s->system->NumberOfTableEntries; i++)
+        if (!memcmp(&s->system->ConfigurationTable[i].VendorGuid, &acpi_guid, sizeof acpi_guid))
+            s->info->acpi_rsdp = (uint64_t)(uintptr_t)s->system->ConfigurationTable[i].VendorTable;
 }
 
 /* On each of the firmware's other processors. */
@@ -133,7 +135,7 @@ static void launch_here(void *arg)
 /* NULL, or why the machine stays as it is. */
 static const char *virtualise(struct stage *s, const struct config *config)
 {
-    struct efi_mp_services *mp;
+    struct mp_services *mp;
     uint64_t mib = config_number(config, "memory_mib", MEMORY_MIB_DEFAULT);
     if (mib < MEMORY_MIB_MIN || mib > MEMORY_MIB_MAX || mib % 2) return "memory_mib must be even, from 8 to 4096";
     if (!reserve(s, mib << 20)) return "the firmware has not that much memory (memory_mib)";
@@ -147,7 +149,7 @@ static const char *virtualise(struct stage *s, const struct config *config)
     if (why) {
         size_t n = strlen(why); /* it is in the copy, which goes */
         memcpy(s->why, why, n < sizeof s->why ? n + 1 : sizeof s->why - 1);
-        s->boot->free_pages(s->info->own_base, s->info->own_bytes / EFI_PAGE_BYTES);
+        s->boot->FreePages(s->info->own_base, s->info->own_bytes / PAGE_BYTES);
         return s->why;
     }
     if (s->info->processors > 1 && mp->start_all(mp, launch_here, 0, NULL, 0, s, NULL))
@@ -163,31 +165,31 @@ static void say(struct stage *s, const char *text)
     size_t n = 0;
     for (; text[n] && n < ARRAY_LENGTH(wide) - 3; n++) wide[n] = (uint8_t)text[n];
     wide[n++] = '\r', wide[n++] = '\n', wide[n] = 0;
-    if (!s->system->out) {
+    if (!s->system->ConOut) {
         print("%s", text);
         return;
     }
-    s->system->out->output_string(s->system->out, u"visor: ");
-    s->system->out->output_string(s->system->out, wide);
+    s->system->ConOut->OutputString(s->system->ConOut, u"visor: ");
+    s->system->ConOut->OutputString(s->system->ConOut, wide);
 }
 
-efi_status efi_main(efi_handle handle, struct efi_system_table *system);
-efi_status efi_main(efi_handle handle, struct efi_system_table *system)
+EFI_STATUS efi_main(EFI_HANDLE handle, EFI_SYSTEM_TABLE *system);
+EFI_STATUS efi_main(EFI_HANDLE handle, EFI_SYSTEM_TABLE *system)
 {
-    struct stage s = {.system = system, .boot = system->boot};
+    struct stage s = {.system = system, .boot = system->BootServices};
     struct drivers drivers;
-    if (s.boot->handle_protocol(handle, &loaded_image_guid, (void **)&s.image)) return EFI_LOAD_ERROR;
-    if (s.boot->allocate_pool(EFI_LOADER_DATA, sizeof *s.info, (void **)&s.info)) return EFI_LOAD_ERROR;
+    if (s.boot->HandleProtocol(handle, &loaded_image_guid, (void **)&s.image)) return EFI_LOAD_ERROR;
+    if (s.boot->AllocatePool(EfiLoaderData, sizeof *s.info, (void **)&s.info)) return EFI_LOAD_ERROR;
     memset(s.info, 0, sizeof *s.info);
     s.info->config_bytes = INFO_CONFIG_BYTES;
-    if (!file_read(s.boot, s.image->device, config_path, s.info->config, &s.info->config_bytes)) {
+    if (!file_read(s.boot, s.image->DeviceHandle, config_path, s.info->config, &s.info->config_bytes)) {
         s.info->config_bytes = 0;
         say(&s, "no \\EFI\\chronovisor\\chronovisor.cfg; defaults are used");
     }
     struct config config = {s.info->config, s.info->config_bytes};
-    drivers_end(s.boot, s.image->device, &drivers);
+    drivers_end(s.boot, s.image->DeviceHandle, &drivers);
     const char *why = virtualise(&s, &config);
-    efi_handle volume = drivers_start(s.boot, s.image->device, &drivers);
+    EFI_HANDLE volume = drivers_start(s.boot, s.image->DeviceHandle, &drivers);
     say(&s, why ? why : "this machine is watched");
     if (why) print("not watched: %s", why);
     if (why) say(&s, "not watched: the machine boots as if this program were not here");

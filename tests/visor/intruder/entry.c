@@ -7,7 +7,7 @@ struct gate {
     uint32_t high, reserved;
 };
 
-struct efi_system_table *efi;
+EFI_SYSTEM_TABLE *efi;
 uint64_t own, own_bytes;
 struct nvme_disk nvme = {.bdf = 5 << 3}, nvme_abused = {.bdf = 7 << 3};
 struct ahci_disk ahci = {.bdf = 0x1f << 3 | 2, .port = 1}, ahci_abused = {.bdf = 0x1f << 3 | 2, .port = 2};
@@ -153,23 +153,24 @@ uint64_t low_page(void)
 static void prepare(void)
 {
     uint64_t at = 0, begun = rdtsc();
-    efi->boot->stall(10000);
+    efi->BootServices->Stall(10000);
     ticks_per_us = (rdtsc() - begun) / 10000;
     low_address = 0x9f000;
-    if (efi->boot->allocate_pages(0, EFI_LOADER_DATA, pool_left, &at) || efi->boot->allocate_pages(1, EFI_LOADER_DATA, 1, &low_address))
+    if (efi->BootServices->AllocatePages(AllocateAnyPages, EfiLoaderData, pool_left, &at) ||
+        efi->BootServices->AllocatePages(AllocateMaxAddress, EfiLoaderData, 1, &low_address))
         say("@@ no memory");
     pool = (uint8_t *)at;
 }
 
 const uint8_t *acpi(const char *signature)
 {
-    static const struct efi_guid guid = EFI_ACPI_20_GUID;
+    static EFI_GUID guid = ACPI_20_TABLE_GUID;
     const uint8_t *xsdt = NULL;
     uint32_t bytes;
     uint64_t at;
-    for (uint64_t i = 0; i < efi->tables; i++)
-        if (!memcmp(&efi->table[i].guid, &guid, sizeof guid)) {
-            memcpy(&at, (const uint8_t *)efi->table[i].table + 24, 8);
+    for (uint64_t i = 0; i < efi->NumberOfTableEntries; i++)
+        if (!memcmp(&efi->ConfigurationTable[i].VendorGuid, &guid, sizeof guid)) {
+            memcpy(&at, (const uint8_t *)efi->ConfigurationTable[i].VendorTable + 24, 8);
             xsdt = (const uint8_t *)at;
         }
     if (!xsdt) return NULL;
@@ -186,13 +187,13 @@ static void find_own(void)
 {
     uint64_t bytes = 0, key, entry;
     uint32_t version;
-    efi->boot->get_memory_map(&bytes, NULL, &key, &entry, &version);
+    efi->BootServices->GetMemoryMap(&bytes, NULL, &key, &entry, &version);
     uint8_t *map = page_alloc(8);
     bytes = 8 * PAGE;
-    if (efi->boot->get_memory_map(&bytes, map, &key, &entry, &version)) return;
+    if (efi->BootServices->GetMemoryMap(&bytes, (EFI_MEMORY_DESCRIPTOR *)map, &key, &entry, &version)) return;
     for (uint64_t at = 0; at + entry <= bytes; at += entry) {
-        const struct efi_memory_descriptor *d = (const void *)(map + at);
-        if (d->type == EFI_RESERVED && d->pages == 8192) own = d->physical, own_bytes = d->pages * PAGE;
+        const EFI_MEMORY_DESCRIPTOR *d = (const void *)(map + at);
+        if (d->Type == EfiReservedMemoryType && d->NumberOfPages == 8192) own = d->PhysicalStart, own_bytes = d->NumberOfPages * PAGE;
     }
 }
 
@@ -226,19 +227,18 @@ void other_does(void (*what)(void))
 
 static void start_other(void)
 {
-    static const struct efi_guid guid = EFI_MP_SERVICES_GUID;
-    static uint64_t *event;
-    struct efi_mp_services *mp;
-    efi_status (*create)(uint32_t, uint64_t, void *, void *, uint64_t **) =
-        (efi_status (*)(uint32_t, uint64_t, void *, void *, uint64_t **))(uintptr_t)efi->boot->create_event;
-    if (efi->boot->locate_protocol(&guid, NULL, (void **)&mp) || create(0, 4, NULL, NULL, &event) ||
+    static EFI_GUID guid = MP_SERVICES_GUID;
+    EFI_EVENT event;
+    struct mp_services *mp;
+    if (efi->BootServices->LocateProtocol(&guid, NULL, (void **)&mp) ||
+        efi->BootServices->CreateEvent(0, 4, NULL, NULL, &event) ||
         mp->start_all(mp, other, 0, event, 0, NULL, NULL))
         say("@@ no other processor");
     for (unsigned i = 0; i < 1000 && !other_rounds; i++) pause_us(1000);
 }
 
-efi_status efi_main(efi_handle handle, struct efi_system_table *system);
-efi_status efi_main(efi_handle handle, struct efi_system_table *system)
+EFI_STATUS efi_main(EFI_HANDLE handle, EFI_SYSTEM_TABLE *system);
+EFI_STATUS efi_main(EFI_HANDLE handle, EFI_SYSTEM_TABLE *system)
 {
     (void)handle;
     efi = system;

@@ -10,7 +10,7 @@
 enum { PAGE = 4096, UD = 6, GP = 13, PF = 14 };
 
 /* entry.c */
-extern struct efi_system_table *efi;
+extern EFI_SYSTEM_TABLE *efi;
 extern volatile uint32_t nmis;              /* how many came */
 extern uint64_t own, own_bytes;             /* the hypervisor's memory */
 void say(const char *format, ...);          /* a line "@@ ..." */
