@@ -1,12 +1,12 @@
 /* The instructions that touch device registers: what the assembler makes of them, decoded and done to a fake register;
  * the guest's page tables; the table of watched pages. */
-#include "visor/core/emulate.h"
 #include "tests/visor/fake.h"
 #include "visor/arch/x86/bits.h"
 #include "visor/core/decode.h"
 #include "visor/core/machine.h"
 #include "visor/core/mmio.h"
 #include "visor/core/pci.h"
+#include "visor/core/vcpu.h"
 
 static struct vcpu vcpu;
 static unsigned bits, protections;

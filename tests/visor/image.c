@@ -1,5 +1,5 @@
 /* Relocation of a PE image: a small one is made, moved, and cut at every length. */
-#include "visor/boot/image.h"
+#include "visor/boot/info.h"
 #include "tests/unit.h"
 
 enum { BYTES = 4096, PE = 0x80, DIRECTORY = PE + 24 + 112 + 40, TABLE = 0x400 };

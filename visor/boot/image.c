@@ -1,4 +1,4 @@
-#include "visor/boot/image.h"
+#include "visor/boot/info.h"
 
 enum { DIRECTORY_RELOCATIONS = 5, TYPE_NONE = 0, TYPE_DIR64 = 10 };
 

@@ -1,4 +1,4 @@
-/* What the UEFI application hands to the hypervisor, which is a relocated copy of the same image. */
+/* What the UEFI application hands to the hypervisor, which is a relocated copy of the same image; and how it is relocated. */
 #ifndef VISOR_BOOT_INFO_H
 #define VISOR_BOOT_INFO_H
 
@@ -29,5 +29,9 @@ const char *visor_init(const struct boot_info *info);
 /* Makes the calling processor a guest, which goes on at resume_rip with resume_rsp and RAX 0: does not return, other
  * than with 1 if the processor cannot be virtualised. */
 uint64_t visor_launch(uint64_t resume_rip, uint64_t resume_rsp);
+
+/* Applies the base relocations of the PE32+ image in image[bytes] (as laid out in memory) for a move by `delta` bytes.
+ * False if the headers or relocations are not what they should be; the image is of no use then. */
+bool image_relocate(uint8_t *image, size_t bytes, uint64_t delta);
 
 #endif

@@ -4,7 +4,6 @@
 #include "visor/boot/drivers.h"
 #include "visor/boot/efi.h"
 #include "visor/boot/file.h"
-#include "visor/boot/image.h"
 #include "visor/boot/info.h"
 #include "visor/core/clock.h"
 #include "visor/core/print.h"

@@ -1,4 +1,3 @@
-#include "visor/core/apic.h"
 #include "visor/arch/x86/cpu.h"
 #include "visor/core/clock.h"
 #include "visor/core/mmio.h"

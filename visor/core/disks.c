@@ -60,17 +60,13 @@ static void port_emit(void *arg, const struct visor_block *block)
 
 /* --- the guest's accesses */
 
-static bool pass_on(struct disk *disk, uint64_t offset, unsigned width, uint64_t value)
+static bool registers_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
 {
+    struct disk *disk = arg;
     enum storage_verdict verdict =
         disk->is_nvme ? nvme_write(&disk->nvme, offset, width, &value) : ahci_write(&disk->ahci, offset, width, &value);
     if (verdict == STORAGE_PASS) mmio_real_write(disk->base + offset, width, value);
     return true;
-}
-
-static bool registers_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
-{
-    return pass_on(arg, offset, width, value);
 }
 
 static bool registers_read(void *arg, uint64_t offset, unsigned width, uint64_t *value)
@@ -85,7 +81,7 @@ static bool registers_read(void *arg, uint64_t offset, unsigned width, uint64_t 
 static bool second_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
 {
     struct disk *disk = arg;
-    return offset < disk->second && pass_on(disk, PAGE_BYTES + offset, width, value);
+    return offset < disk->second && registers_write(disk, PAGE_BYTES + offset, width, value);
 }
 
 static const struct mmio_ops nvme_registers = {registers_read, registers_write},

@@ -1,6 +1,6 @@
-#include "visor/core/emulate.h"
 #include "visor/core/decode.h"
 #include "visor/core/mmio.h"
+#include "visor/core/vcpu.h"
 
 enum {
     FLAG_CF = 1 << 0,

@@ -3,9 +3,9 @@
 #include "visor/arch/x86/cpu.h"
 #include "visor/camera/camera.h"
 #include "visor/core/clock.h"
-#include "visor/core/emulate.h"
 #include "visor/core/evidence.h"
 #include "visor/core/memory.h"
+#include "visor/core/mmio.h"
 #include "visor/core/pci.h"
 #include "visor/platform/power.h"
 #include "visor/core/print.h"
@@ -60,11 +60,6 @@ bool machine_protect(uint64_t gpa, bool reads, bool writes)
 uint64_t *machine_entry(uint64_t gpa)
 {
     return ranges_meet(gpa, PAGE_BYTES, own_base, own_bytes) ? NULL : paging_entry(&nested, gpa);
-}
-
-void machine_flush(void)
-{
-    smp_flush();
 }
 
 /* Somebody touches what nested paging forbids: a page of the camera's, our memory, where writes go nowhere, or a

@@ -16,7 +16,8 @@ bool machine_protect(uint64_t gpa, bool reads, bool writes);
 /* The page's entry in nested paging, for whoever changes it more often; NULL as machine_protect is false. At boot. */
 uint64_t *machine_entry(uint64_t gpa);
 
-/* What machine_protect changed holds on every processor from here on. */
+/* Nested paging was changed: when this returns, no processor uses what it was before. The lock is held, or no guest
+ * runs yet. (smp.c) */
 void machine_flush(void);
 
 #endif

@@ -40,4 +40,9 @@ void mmio_real_write(uint64_t gpa, unsigned width, uint64_t value);
 bool mmio_guest_read(uint64_t gpa, unsigned width, uint64_t *value);
 bool mmio_guest_write(uint64_t gpa, unsigned width, uint64_t value);
 
+/* emulate.c: the instruction at the guest's RIP touches gpa. Does it, by the range that holds it; where none does, reads
+ * give ones and writes go nowhere. False, with nothing done, if the instruction is not known. */
+struct vcpu;
+bool emulate_access(struct vcpu *vcpu, uint64_t gpa, bool write);
+
 #endif

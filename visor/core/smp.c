@@ -1,6 +1,6 @@
 #include "visor/core/smp.h"
-#include "visor/core/apic.h"
 #include "visor/core/lock.h"
+#include "visor/core/machine.h"
 #include "visor/core/print.h"
 
 struct vcpu vcpus[VCPU_MAX];
@@ -52,7 +52,7 @@ void exit_kick(struct vcpu *vcpu)
     vcpu_reset(vcpu, (uint8_t)sipi);
 }
 
-void smp_flush(void)
+void machine_flush(void)
 {
     for (unsigned i = 0; i < vcpu_count; i++) {
         __atomic_store_n(&vcpus[i].flush, 1, __ATOMIC_SEQ_CST);

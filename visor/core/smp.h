@@ -1,4 +1,5 @@
-/* Several processors: the machine's lock, starting them, flushing what they remember. */
+/* Several processors: the machine's lock, starting them, flushing what they remember; and how they call each other: of
+ * the local APIC's interrupt commands INIT and SIPI are the hypervisor's to deliver, everything else is the hardware's. */
 #ifndef VISOR_CORE_SMP_H
 #define VISOR_CORE_SMP_H
 
@@ -8,14 +9,24 @@
 void smp_init(struct vcpu *to);
 void smp_sipi(struct vcpu *to, uint8_t vector);
 
-/* Nested paging was changed: when this returns, no processor uses what it was before. The lock is held, or no guest
- * runs yet. */
-void smp_flush(void);
-
 /* The other processors run nothing of the guest's between these two. The lock is held. */
 void smp_stop(void);
 void smp_go(void);
 /* This processor is about to go on with the guest: waits while it must not. */
 void smp_enter(struct vcpu *vcpu);
+
+/* --- apic.c */
+
+/* At boot: watches the xAPIC page. */
+void apic_init(void);
+
+/* The guest writes the interrupt command register; x2apic: in that format (destination in the upper half). */
+void apic_icr_write(struct vcpu *vcpu, uint64_t icr, bool x2apic);
+
+/* The guest writes IA32_APIC_BASE: its address must stay. False: #GP. */
+bool apic_base_write(uint64_t value);
+
+/* Sends the processor an NMI, which is an exit there. The guest's half-written command is not disturbed. */
+void apic_kick(struct vcpu *to);
 
 #endif

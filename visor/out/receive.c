@@ -38,7 +38,7 @@ static void measure(struct sender *s, uint64_t rtt_ns)
 
 static void arrived(struct sender *s, uint64_t number, uint32_t *count)
 {
-    struct sender_chunk *c = &s->chunks[number % s->capacity];
+    struct sender_chunk *c = sender_chunk_at(s, number);
     if (c->state == CHUNK_SENT) s->under_way--;
     if (c->state == CHUNK_LOST) s->lost--;
     if (c->state == CHUNK_SENT || c->state == CHUNK_LOST) ++*count;

@@ -74,11 +74,6 @@ int sender_device(struct sender *s, const struct chv_device *device)
 
 /* --- taking records in ------------------------------------------------------------------------ */
 
-static struct sender_chunk *chunk_at(struct sender *s, uint64_t number)
-{
-    return &s->chunks[number % s->capacity];
-}
-
 static uint8_t *open_chunk(struct sender *s)
 {
     return s->data + s->head % s->capacity * s->config.chunk_bytes;
@@ -92,17 +87,17 @@ static uint64_t room(const struct sender *s)
 
 void sender_close_chunk(struct sender *s)
 {
-    struct sender_chunk *c = chunk_at(s, s->head);
+    struct sender_chunk *c = sender_chunk_at(s, s->head);
     if (c->first_record == s->next_record && c->first_offset == 0) c->first_offset = c->bytes; /* none begins in it */
     c->state = CHUNK_READY;
     s->head++;
-    *chunk_at(s, s->head) = (struct sender_chunk){.first_record = s->next_record};
+    *sender_chunk_at(s, s->head) = (struct sender_chunk){.first_record = s->next_record};
 }
 
 static void put(struct sender *s, const uint8_t *from, size_t n)
 {
     while (n > 0) {
-        struct sender_chunk *c = chunk_at(s, s->head);
+        struct sender_chunk *c = sender_chunk_at(s, s->head);
         size_t left = s->config.chunk_bytes - c->bytes, part = n < left ? n : left;
         __builtin_memcpy(open_chunk(s) + c->bytes, from, part);
         c->bytes = (uint16_t)(c->bytes + part);
@@ -116,7 +111,7 @@ static void put(struct sender *s, const uint8_t *from, size_t n)
  * begins after it. */
 static void put_record(struct sender *s, struct chv_wire_record *r, const void *content, uint64_t now_ns)
 {
-    struct sender_chunk *c = chunk_at(s, s->head);
+    struct sender_chunk *c = sender_chunk_at(s, s->head);
     if (c->bytes == 0) s->filled_ns = now_ns;
     if (c->first_record == s->next_record) c->first_offset = c->bytes;
     r->number = s->next_record++;
@@ -212,8 +207,8 @@ void sender_forget(struct sender *s, uint64_t records)
 {
     if (records >= s->next_record || records <= s->durable) return;
     s->durable = s->stats.durable = records;
-    while (s->tail < s->head && chunk_at(s, s->tail + 1)->first_record - 1 <= records) {
-        struct sender_chunk *c = chunk_at(s, s->tail);
+    while (s->tail < s->head && sender_chunk_at(s, s->tail + 1)->first_record - 1 <= records) {
+        struct sender_chunk *c = sender_chunk_at(s, s->tail);
         if (c->state == CHUNK_SENT) s->under_way--;
         if (c->state == CHUNK_LOST) s->lost--;
         s->tail++;

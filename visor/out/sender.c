@@ -16,11 +16,6 @@
 #define CONGESTION_LEAST 16u
 #define REORDERED 24u         /* a frame that this many later ones overtook is lost */
 
-static struct sender_chunk *chunk_at(struct sender *s, uint64_t number)
-{
-    return &s->chunks[number % s->capacity];
-}
-
 static uint8_t *body_of(struct sender *s)
 {
     return s->frame + sizeof(struct chv_frame_header);
@@ -49,18 +44,12 @@ static void header(struct sender *s, enum chv_frame_type type, uint64_t counter)
     __builtin_memcpy(s->frame, &h, sizeof h);
 }
 
-static void nonce_of(uint64_t counter, uint8_t nonce[12])
-{
-    __builtin_memset(nonce, 0, 4);
-    __builtin_memcpy(nonce + 4, &counter, 8);
-}
-
 /* The counter moves on even if the frame is not taken: no two frames are ever sealed with the same. */
 bool sender_send_sealed(struct sender *s, enum chv_frame_type type, size_t body)
 {
-    uint8_t nonce[12];
+    uint8_t nonce[12] = {0};
     header(s, type, s->counter);
-    nonce_of(s->counter, nonce);
+    __builtin_memcpy(nonce + 4, &s->counter, 8);
     s->counter++;
     aead_seal(s->key_out, nonce, s->frame, sizeof(struct chv_frame_header), body_of(s), body);
     return s->config.transmit(s->config.arg, s->frame, sizeof(struct chv_frame_header) + body + CHV_WIRE_TAG_BYTES);
@@ -117,8 +106,8 @@ bool sender_welcome(struct sender *s, uint8_t *frame, size_t n, uint64_t now_ns)
     sender_forget(s, w.records);
     /* What had arrived at a collector that is gone is to be sent again, unless it is durable. */
     for (uint64_t c = s->tail; c < s->head; c++) {
-        chunk_at(s, c)->state = CHUNK_READY;
-        chunk_at(s, c)->again = false;
+        sender_chunk_at(s, c)->state = CHUNK_READY;
+        sender_chunk_at(s, c)->again = false;
     }
     s->next = s->arrived = s->tail;
     s->lost = s->under_way = 0;
@@ -141,7 +130,7 @@ static uint64_t rto(const struct sender *s)
 
 static void send_start(struct sender *s, uint64_t now_ns)
 {
-    const struct sender_chunk *c = chunk_at(s, s->tail);
+    const struct sender_chunk *c = sender_chunk_at(s, s->tail);
     struct chv_start start = {s->tail, c->first_record, now_ns, c->first_offset, (uint16_t)s->device_count, s->generation};
     size_t devices = s->device_count * sizeof *s->devices;
     __builtin_memcpy(body_of(s), &start, sizeof start);
@@ -153,7 +142,7 @@ static void send_start(struct sender *s, uint64_t now_ns)
 
 static bool send_chunk(struct sender *s, uint64_t number, uint64_t now_ns)
 {
-    struct sender_chunk *c = chunk_at(s, number);
+    struct sender_chunk *c = sender_chunk_at(s, number);
     struct chv_data d = {number, c->first_record, now_ns, c->first_offset, c->bytes, s->generation};
     uint64_t counter = s->counter;
     __builtin_memcpy(body_of(s), &d, sizeof d);
@@ -179,7 +168,7 @@ void sender_lost(struct sender *s, uint64_t highest, uint64_t now_ns)
     uint64_t after = rto(s), earliest = UINT64_MAX, newest = 0;
     bool found = false;
     for (uint64_t n = s->arrived; n < s->next; n++) {
-        struct sender_chunk *c = chunk_at(s, n);
+        struct sender_chunk *c = sender_chunk_at(s, n);
         if (c->state != CHUNK_SENT) continue;
         uint64_t due = c->sent_ns + (c->again ? 2 * after : after);
         if (c->counter + REORDERED < highest || now_ns >= due) {
@@ -204,7 +193,7 @@ static void send_data(struct sender *s, uint64_t now_ns)
 {
     uint64_t most = s->congestion < s->window ? s->congestion : s->window, end = s->arrived + s->window;
     for (uint64_t n = s->arrived; s->lost > 0 && s->under_way < most && n < s->next; n++)
-        if (chunk_at(s, n)->state == CHUNK_LOST && !send_chunk(s, n, now_ns)) return;
+        if (sender_chunk_at(s, n)->state == CHUNK_LOST && !send_chunk(s, n, now_ns)) return;
     while (s->next < s->head && s->next < end && s->under_way < most) {
         if (!send_chunk(s, s->next, now_ns)) return;
         s->next++;
@@ -226,7 +215,7 @@ void sender_poll(struct sender *s, uint64_t now_ns)
         return;
     }
     if (now_ns >= s->check_ns) sender_lost(s, 0, now_ns);
-    const struct sender_chunk *open = chunk_at(s, s->head);
+    const struct sender_chunk *open = sender_chunk_at(s, s->head);
     if (open->bytes > 0 && s->next == s->head && (s->under_way == 0 || now_ns >= s->filled_ns + FILL_NS)) sender_close_chunk(s);
     send_data(s, now_ns);
     bool waits = s->under_way == 0 && s->lost == 0 && s->tail < s->head && s->next == s->head && now_ns > s->heard_ns + ASK_NS;

@@ -111,6 +111,10 @@ void sender_receive(struct sender *s, void *frame, size_t n, uint64_t now_ns);
 bool sender_settled(const struct sender *s);
 
 /* Between its files. */
+static inline struct sender_chunk *sender_chunk_at(struct sender *s, uint64_t number)
+{
+    return &s->chunks[number % s->capacity];
+}
 void sender_restart(struct sender *s, uint64_t now_ns);
 void sender_forget(struct sender *s, uint64_t records);
 void sender_random(struct sender *s, uint8_t *out, size_t n);

@@ -2,6 +2,13 @@
 
 enum { HEADER = 36, ROOT_MAX = 4096, DSDT_MAX = 1 << 20, AML_NAME = 8, AML_BYTE = 0x0a, AML_PACKAGE = 0x12 };
 
+static uint32_t bytes_of(const uint8_t *table)
+{
+    uint32_t bytes;
+    memcpy(&bytes, table + 4, 4);
+    return bytes;
+}
+
 const uint8_t *acpi_table(uint64_t rsdp, const char *signature)
 {
     const uint8_t *root = (const uint8_t *)(uintptr_t)rsdp;
@@ -9,10 +16,8 @@ const uint8_t *acpi_table(uint64_t rsdp, const char *signature)
     if (!rsdp || memcmp(root, "RSD PTR ", 8) != 0) return NULL;
     memcpy(&xsdt, root + 24, 8);
     const uint8_t *table = (const uint8_t *)(uintptr_t)xsdt;
-    uint32_t bytes;
     if (!xsdt) return NULL;
-    memcpy(&bytes, table + 4, 4);
-    for (uint32_t at = HEADER; at + 8 <= bytes && at < ROOT_MAX; at += 8) {
+    for (uint32_t at = HEADER; at + 8 <= bytes_of(table) && at < ROOT_MAX; at += 8) {
         uint64_t entry;
         memcpy(&entry, table + at, 8);
         if (entry && !memcmp((const void *)(uintptr_t)entry, signature, 4)) return (const uint8_t *)(uintptr_t)entry;
@@ -23,21 +28,12 @@ const uint8_t *acpi_table(uint64_t rsdp, const char *signature)
 void acpi_erase(uint64_t rsdp, const char *signature)
 {
     uint8_t *table = (uint8_t *)(uintptr_t)acpi_table(rsdp, signature), sum = 0;
-    uint32_t bytes;
     if (!table) return;
-    memcpy(&bytes, table + 4, 4);
     memcpy(table, "OEM0", 4);
-    memset(table + 36, 0, bytes - 36);
+    memset(table + 36, 0, bytes_of(table) - 36);
     table[9] = 0;
     for (uint32_t i = 0; i < 36; i++) sum = (uint8_t)(sum + table[i]);
     table[9] = (uint8_t)(0 - sum);
-}
-
-static uint32_t bytes_of(const uint8_t *table)
-{
-    uint32_t bytes;
-    memcpy(&bytes, table + 4, 4);
-    return bytes;
 }
 
 uint8_t *acpi_dsdt(const uint8_t *fadt)

@@ -70,26 +70,15 @@ static void stop(struct ahci *a, unsigned index)
     a->storage.command = present;
 }
 
-static void stop_all(struct ahci *a)
+void ahci_stop(struct ahci *a)
 {
     for (unsigned i = 0; i < AHCI_PORTS; i++) stop(a, i);
 }
 
 void ahci_moved(struct ahci *a)
 {
-    stop_all(a);
+    ahci_stop(a);
     for (unsigned i = 0; i < AHCI_PORTS; i++) a->port[i].list = AHCI_NO_LIST;
-}
-
-void ahci_fini(struct ahci *a)
-{
-    stop_all(a);
-}
-
-static enum storage_verdict malformed(struct ahci *a)
-{
-    a->storage.count.malformed++;
-    return STORAGE_DROP;
 }
 
 /* 3.3.7. ST starts the list, FRE the area for received FISes: neither is to be the hypervisor's memory. */
@@ -112,7 +101,7 @@ static enum storage_verdict write_cmd(struct ahci *a, unsigned index, uint32_t v
 static enum storage_verdict write_ci(struct ahci *a, unsigned index, uint64_t *value)
 {
     struct ahci_port *p = &a->port[index];
-    if (!(port_reg(a, index, AHCI_CMD) & AHCI_CMD_ST)) return malformed(a); /* software shall not */
+    if (!(port_reg(a, index, AHCI_CMD) & AHCI_CMD_ST)) return storage_malformed(&a->storage); /* software shall not */
     uint32_t new = (uint32_t)*value & ~port_reg(a, index, AHCI_CI);
     for (unsigned i = 0; i < AHCI_SLOTS; i++) {
         bool ncq = false;
@@ -141,14 +130,14 @@ static enum storage_verdict write_port(struct ahci *a, unsigned index, uint64_t 
     switch (offset) {
     case AHCI_CLB:
     case AHCI_CLBU: /* 3.3.1: only while the port does not run */
-        return port_reg(a, index, AHCI_CMD) & (AHCI_CMD_ST | AHCI_CMD_CR) ? malformed(a) : STORAGE_PASS;
+        return port_reg(a, index, AHCI_CMD) & (AHCI_CMD_ST | AHCI_CMD_CR) ? storage_malformed(&a->storage) : STORAGE_PASS;
     case AHCI_FB:
-    case AHCI_FBU: return port_reg(a, index, AHCI_CMD) & (AHCI_CMD_FRE | AHCI_CMD_FR) ? malformed(a) : STORAGE_PASS;
+    case AHCI_FBU: return port_reg(a, index, AHCI_CMD) & (AHCI_CMD_FRE | AHCI_CMD_FR) ? storage_malformed(&a->storage) : STORAGE_PASS;
     case AHCI_CMD: return write_cmd(a, index, (uint32_t)*value);
     case AHCI_SCTL:
         if ((*value & 15) == 1 || (*value & 15) == 4) stop(a, index); /* COMRESET, or the interface is switched off */
         return STORAGE_PASS;
-    case AHCI_SACT: return port_reg(a, index, AHCI_CMD) & AHCI_CMD_ST ? STORAGE_PASS : malformed(a);
+    case AHCI_SACT: return port_reg(a, index, AHCI_CMD) & AHCI_CMD_ST ? STORAGE_PASS : storage_malformed(&a->storage);
     case AHCI_CI: return write_ci(a, index, value);
     }
     return STORAGE_PASS;
@@ -158,8 +147,8 @@ enum storage_verdict ahci_write(struct ahci *a, uint64_t offset, unsigned width,
 {
     uint64_t in_port = offset % 0x80;
     bool pair = width == 8 && offset >= AHCI_PORT && (in_port == AHCI_CLB || in_port == AHCI_FB); /* both halves of an address */
-    if ((width != 4 && !pair) || offset % 4) return malformed(a);
-    if (offset == AHCI_GHC && *value & AHCI_GHC_RESET) stop_all(a);
+    if ((width != 4 && !pair) || offset % 4) return storage_malformed(&a->storage);
+    if (offset == AHCI_GHC && *value & AHCI_GHC_RESET) ahci_stop(a);
     if (offset < AHCI_PORT || offset >= AHCI_PORT + AHCI_PORTS * 0x80) return STORAGE_PASS;
     return write_port(a, (unsigned)(offset - AHCI_PORT) / 0x80, offset % 0x80, value);
 }

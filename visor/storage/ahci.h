@@ -12,7 +12,6 @@
 #define AHCI_TRIM_BLOCKS_MAX 64u /* of 64 ranges; a DATA SET MANAGEMENT with more is a gap */
 
 enum ahci_register { /* 3.1, 3.3 */
-    AHCI_CAP = 0x00,
     AHCI_GHC = 0x04,
     AHCI_PI = 0x0c,
     AHCI_PORT = 0x100, /* and 0x80 a port */
@@ -69,8 +68,8 @@ void ahci_init(struct ahci *a, const struct storage_port *port, uint16_t device)
 enum storage_verdict ahci_write(struct ahci *a, uint64_t offset, unsigned width, uint64_t *value);
 /* The registers were moved: where they were, something else may have answered. No command passes until the guest has started the port anew. */
 void ahci_moved(struct ahci *a);
-/* The recording ends: commands under way may or may not be done. */
-void ahci_fini(struct ahci *a);
+/* Every port stops, by a reset, or for the recording ends: commands under way may or may not have been done. */
+void ahci_stop(struct ahci *a);
 
 /* ---- between the mediator's own files ---- */
 

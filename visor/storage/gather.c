@@ -1,40 +1,19 @@
 #include "visor/storage/gather.h"
 
-static void gather_init(struct gather *g, const struct storage_port *port, enum gather_kind kind)
-{
-    g->port = port;
-    g->kind = kind;
-    g->fault = GATHER_FINE;
-    g->gpa = g->left = 0;
-    g->stripe = g->skip = g->stripe_left = 0;
-    g->stage = 0;
-    g->entries = g->cached = g->next = 0;
-    g->last_segment = false;
-}
-
 void gather_prp(struct gather *g, const struct storage_port *port, uint64_t prp1, uint64_t prp2, uint64_t bytes, uint64_t page_bytes)
 {
-    gather_init(g, port, GATHER_PRP);
-    g->page_bytes = page_bytes;
-    g->rest = bytes;
-    g->prp[0] = prp1;
-    g->prp[1] = prp2;
+    *g = (struct gather){.port = port, .kind = GATHER_PRP, .page_bytes = page_bytes, .rest = bytes, .prp = {prp1, prp2}};
 }
 
 void gather_sgl(struct gather *g, const struct storage_port *port, const uint64_t descriptor[2])
 {
-    gather_init(g, port, GATHER_SGL);
-    g->budget = GATHER_SGL_BUDGET;
-    g->cache[0][0] = descriptor[0];
-    g->cache[0][1] = descriptor[1];
-    g->cached = 1;
+    *g = (struct gather){.port = port, .kind = GATHER_SGL, .budget = GATHER_SGL_BUDGET, .cached = 1,
+                         .cache = {{descriptor[0], descriptor[1]}}};
 }
 
 void gather_prd(struct gather *g, const struct storage_port *port, uint64_t table, uint32_t entries)
 {
-    gather_init(g, port, GATHER_PRD);
-    g->list = table;
-    g->entries = entries;
+    *g = (struct gather){.port = port, .kind = GATHER_PRD, .list = table, .entries = entries};
 }
 
 static bool fault(struct gather *g, enum gather_fault why)
@@ -185,45 +164,31 @@ static bool piece(struct gather *g, uint64_t *n)
     return true;
 }
 
-static void took(struct gather *g, uint64_t n)
+/* Goes over n bytes: copies them `to` ours, or ours `from` there; both NULL: neither. */
+static bool go(struct gather *g, uint8_t *to, const uint8_t *from, uint64_t n)
 {
-    advance(g, n);
-    if (g->skip) g->stripe_left -= (uint32_t)n;
+    for (uint64_t done = 0, part; done < n; done += part) {
+        part = n - done;
+        if (!piece(g, &part)) return false;
+        if (to && !g->port->copy(g->port->arg, to + done, g->gpa, (size_t)part)) return fault(g, GATHER_OUTSIDE);
+        if (from && !g->port->store(g->port->arg, g->gpa, from + done, (size_t)part)) return fault(g, GATHER_OUTSIDE);
+        advance(g, part);
+        if (g->skip) g->stripe_left -= (uint32_t)part;
+    }
+    return true;
 }
 
 bool gather_read(struct gather *g, void *dst, size_t n)
 {
-    for (uint8_t *to = dst; n;) {
-        uint64_t part = n;
-        if (!piece(g, &part)) return false;
-        if (!g->port->copy(g->port->arg, to, g->gpa, (size_t)part)) return fault(g, GATHER_OUTSIDE);
-        took(g, part);
-        to += part;
-        n -= (size_t)part;
-    }
-    return true;
+    return go(g, dst, NULL, n);
 }
 
 bool gather_write(struct gather *g, const void *src, size_t n)
 {
-    for (const uint8_t *from = src; n;) {
-        uint64_t part = n;
-        if (!piece(g, &part)) return false;
-        if (!g->port->store(g->port->arg, g->gpa, from, (size_t)part)) return fault(g, GATHER_OUTSIDE);
-        took(g, part);
-        from += part;
-        n -= (size_t)part;
-    }
-    return true;
+    return go(g, NULL, src, n);
 }
 
 bool gather_walk(struct gather *g, uint64_t n)
 {
-    while (n) {
-        uint64_t part = n;
-        if (!piece(g, &part)) return false;
-        took(g, part);
-        n -= part;
-    }
-    return true;
+    return go(g, NULL, NULL, n);
 }

@@ -15,8 +15,7 @@ static void admin_queues(const struct nvme *n, struct nvme_queue *sq, struct nvm
     *cq = (struct nvme_queue){.base = reg64(n, NVME_ACQ) & ~UINT64_C(0xfff), .entries = ((aqa >> 16) & 0xfff) + 1, .phase = 1};
 }
 
-/* Every queue is gone; what was under way may or may not have been done. */
-static void stop(struct nvme *n)
+void nvme_stop(struct nvme *n)
 {
     for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) nvme_reap(n, i);
     nvme_forget(n, NVME_QUEUES_MAX);
@@ -38,14 +37,9 @@ void nvme_init(struct nvme *n, const struct storage_port *port, uint16_t device)
 
 void nvme_moved(struct nvme *n)
 {
-    stop(n);
+    nvme_stop(n);
     n->cc &= ~1u;
     n->known = true;
-}
-
-void nvme_fini(struct nvme *n)
-{
-    stop(n);
 }
 
 static enum storage_verdict write_cc(struct nvme *n, uint32_t value)
@@ -54,11 +48,9 @@ static enum storage_verdict write_cc(struct nvme *n, uint32_t value)
     struct nvme_queue sq, cq;
     /* The device's own word: a reset of the PCI function clears it as well. */
     bool really = port->reg(port->arg, NVME_CC) & 1, was = n->cc & really, is = value & 1;
-    if (is && really && !was) { /* it goes on with queues that we have forgotten: not before it is disabled */
-        n->storage.count.malformed++;
-        return STORAGE_DROP;
-    }
-    if (n->cc & 1 && !(was && is)) stop(n);
+    /* It goes on with queues that we have forgotten: not before it is disabled. */
+    if (is && really && !was) return storage_malformed(&n->storage);
+    if (n->cc & 1 && !(was && is)) nvme_stop(n);
     if (is && !was) {
         admin_queues(n, &sq, &cq);
         if (port->owned(port->arg, sq.base, sq.entries * sizeof(struct nvme_command)) ||
@@ -82,7 +74,7 @@ static enum storage_verdict write_register(struct nvme *n, uint64_t offset, uint
     case NVME_CC: return write_cc(n, value);
     case NVME_NSSR:
         if (value != NVME_NSSR_RESET || !(n->cap & NVME_CAP_NSSRS)) break; /* one that has none goes on as it was */
-        stop(n);
+        nvme_stop(n);
         n->cc &= ~1u; /* 7.3.1: as by CC.EN */
         break;
     case NVME_CMBMSC:
@@ -94,18 +86,12 @@ static enum storage_verdict write_register(struct nvme *n, uint64_t offset, uint
     return STORAGE_PASS;
 }
 
-static enum storage_verdict malformed(struct nvme *n)
-{
-    n->storage.count.malformed++;
-    return STORAGE_DROP;
-}
-
 /* 3.1.24: submission queue i's tail at 2i strides, completion queue i's head behind it. */
 static enum storage_verdict write_doorbell(struct nvme *n, uint64_t offset, uint32_t value)
 {
     uint64_t stride = UINT64_C(4) << ((n->cap >> 32) & 15), index = (offset - NVME_DOORBELLS) / stride;
-    if ((offset - NVME_DOORBELLS) % stride) return malformed(n);
-    if (index / 2 >= NVME_QUEUES_MAX) return malformed(n); /* no such queue could be made */
+    if ((offset - NVME_DOORBELLS) % stride) return storage_malformed(&n->storage);
+    if (index / 2 >= NVME_QUEUES_MAX) return storage_malformed(&n->storage); /* no such queue could be made */
     unsigned queue = (unsigned)(index / 2);
     if (index % 2 == 0) return nvme_ring(n, queue, value);
     nvme_reap(n, queue);
@@ -115,8 +101,8 @@ static enum storage_verdict write_doorbell(struct nvme *n, uint64_t offset, uint
 enum storage_verdict nvme_write(struct nvme *n, uint64_t offset, unsigned width, uint64_t *value)
 {
     /* 3.1: registers are written 32 bits at a time, or 64 aligned ones. */
-    if ((width != 4 && width != 8) || offset % width) return malformed(n);
-    if (offset >= NVME_DOORBELLS) return width == 4 ? write_doorbell(n, offset, (uint32_t)*value) : malformed(n);
+    if ((width != 4 && width != 8) || offset % width) return storage_malformed(&n->storage);
+    if (offset >= NVME_DOORBELLS) return width == 4 ? write_doorbell(n, offset, (uint32_t)*value) : storage_malformed(&n->storage);
     enum storage_verdict low = write_register(n, offset, (uint32_t)*value);
     if (width == 4) return low;
     enum storage_verdict high = write_register(n, offset + 4, (uint32_t)(*value >> 32));

@@ -79,8 +79,8 @@ void nvme_read(struct nvme *n, uint64_t offset, unsigned width, uint64_t *value)
 /* The registers were moved: where they were, something else may have answered. Nothing that was told there is believed, and no command passes
  * until the guest has reset the controller. */
 void nvme_moved(struct nvme *n);
-/* The recording ends: commands under way may or may not be done. */
-void nvme_fini(struct nvme *n);
+/* Every queue is gone, by a reset, or for the recording ends: what was under way may or may not have been done. */
+void nvme_stop(struct nvme *n);
 
 /* ---- between the mediator's own files ---- */
 

@@ -91,17 +91,11 @@ enum storage_verdict nvme_ring(struct nvme *n, unsigned id, uint32_t tail)
     if (!q->entries) nvme_reap(n, 0); /* made just now, and the guest has not acknowledged that */
     if (q->entries) nvme_reap(n, q->cq); /* the guest may ring because of what it saw there: failures come before what follows them */
     if (!q->entries || q->lost) {
-        if (n->known) { /* nobody has looked at what is in there: the device does not, either */
-            s->count.malformed++;
-            return STORAGE_DROP;
-        }
+        if (n->known) return storage_malformed(s); /* nobody has looked at what is in there: the device does not, either */
         if (n->cc & 1) blocks_gap(s, VISOR_UNIT_ALL, 0, 0, CHV_GAP_UNKNOWN);
         return STORAGE_PASS;
     }
-    if (tail >= q->entries) {
-        s->count.malformed++;
-        return STORAGE_DROP;
-    }
+    if (tail >= q->entries) return storage_malformed(s);
     while (q->next != tail) {
         struct nvme_command c;
         uint64_t at = q->base + (uint64_t)q->next * sizeof c;

@@ -67,4 +67,11 @@ struct storage {
     uint8_t block[VISOR_BLOCK_BYTES]; /* the content on its way out */
 };
 
+/* No driver does that, and the device does not get it. */
+static inline enum storage_verdict storage_malformed(struct storage *s)
+{
+    s->count.malformed++;
+    return STORAGE_DROP;
+}
+
 #endif

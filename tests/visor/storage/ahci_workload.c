@@ -107,7 +107,7 @@ void ahci_workload_run(struct ahci_workload *m, unsigned rounds)
 void ahci_workload_fini(struct ahci_workload *m)
 {
     const struct storage_count *c = &m->mediator->storage.count;
-    ahci_fini(m->mediator);
+    ahci_stop(m->mediator);
     printf("%llu commands, %llu events, %llu gaps, %llu failed\n", (unsigned long long)m->commands, (unsigned long long)c->blocks,
            (unsigned long long)c->gaps, (unsigned long long)c->failed);
     for (unsigned i = 0; i < m->disks; i++) free(m->failed[i]);

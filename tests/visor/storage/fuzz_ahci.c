@@ -24,6 +24,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     f.mediator = &a;
     f.write = mediate;
     fuzz_run(&f, data, size);
-    ahci_fini(&a);
+    ahci_stop(&a);
     return 0;
 }

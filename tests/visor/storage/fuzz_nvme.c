@@ -27,6 +27,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     nvme_write(&n, NVME_CC, 4, &enable);
     fuzz_set(&f, NVME_CC, (uint32_t)enable);
     fuzz_run(&f, data, size);
-    nvme_fini(&n);
+    nvme_stop(&n);
     return 0;
 }

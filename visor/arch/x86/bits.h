@@ -4,10 +4,8 @@
 
 #define MSR_APIC_BASE 0x1b
 #define MSR_PAT 0x277
-#define MSR_X2APIC_FIRST 0x800
 #define MSR_X2APIC_ICR 0x830
 #define MSR_EFER 0xc0000080
-#define MSR_FS_BASE 0xc0000100
 #define MSR_VM_CR 0xc0010114
 #define MSR_VM_HSAVE_PA 0xc0010117
 #define MSR_SVM_KEY 0xc0010118
@@ -18,7 +16,6 @@
 #define EFER_NXE (1u << 11)
 #define EFER_SVME (1u << 12)
 
-#define CR0_PE (1u << 0)
 #define CR0_PG (1u << 31)
 #define CR4_PSE (1u << 4)
 #define CR4_PAE (1u << 5)

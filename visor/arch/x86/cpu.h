@@ -28,41 +28,21 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
     return r;
 }
 
-static inline void out8(uint16_t port, uint8_t value)
-{
-    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline uint8_t in8(uint16_t port)
-{
-    uint8_t value;
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static inline void out16(uint16_t port, uint16_t value)
-{
-    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline uint16_t in16(uint16_t port)
-{
-    uint16_t value;
-    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static inline void out32(uint16_t port, uint32_t value)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
-}
-
-static inline uint32_t in32(uint16_t port)
-{
-    uint32_t value;
-    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
+#define CPU_PORT(bits, letter)                                                                                         \
+    static inline void out##bits(uint16_t port, uint##bits##_t value)                                                  \
+    {                                                                                                                  \
+        __asm__ volatile("out" letter " %0, %1" : : "a"(value), "Nd"(port));                                           \
+    }                                                                                                                  \
+    static inline uint##bits##_t in##bits(uint16_t port)                                                               \
+    {                                                                                                                  \
+        uint##bits##_t value;                                                                                          \
+        __asm__ volatile("in" letter " %1, %0" : "=a"(value) : "Nd"(port));                                            \
+        return value;                                                                                                  \
+    }
+CPU_PORT(8, "b")
+CPU_PORT(16, "w")
+CPU_PORT(32, "l")
+#undef CPU_PORT
 
 static inline uint32_t in_port(uint16_t port, unsigned size)
 {
@@ -86,33 +66,24 @@ static inline uint64_t rdtsc(void)
     return (uint64_t)high << 32 | low;
 }
 
-#define CPU_READ(name, from)                                                                                           \
-    static inline uint64_t read_##name(void)                                                                           \
+#define CPU_READ(name, bits)                                                                                           \
+    static inline uint##bits##_t read_##name(void)                                                                     \
     {                                                                                                                  \
-        uint64_t value;                                                                                                \
-        __asm__ volatile("mov %%" #from ", %0" : "=r"(value));                                                         \
-        return value;                                                                                                  \
-    }
-CPU_READ(cr0, cr0)
-CPU_READ(cr2, cr2)
-CPU_READ(cr3, cr3)
-CPU_READ(cr4, cr4)
-CPU_READ(dr6, dr6)
-CPU_READ(dr7, dr7)
-#undef CPU_READ
-
-#define CPU_SELECTOR(name)                                                                                             \
-    static inline uint16_t read_##name(void)                                                                           \
-    {                                                                                                                  \
-        uint16_t value;                                                                                                \
+        uint##bits##_t value;                                                                                          \
         __asm__ volatile("mov %%" #name ", %0" : "=r"(value));                                                         \
         return value;                                                                                                  \
     }
-CPU_SELECTOR(cs)
-CPU_SELECTOR(ss)
-CPU_SELECTOR(ds)
-CPU_SELECTOR(es)
-#undef CPU_SELECTOR
+CPU_READ(cr0, 64)
+CPU_READ(cr2, 64)
+CPU_READ(cr3, 64)
+CPU_READ(cr4, 64)
+CPU_READ(dr6, 64)
+CPU_READ(dr7, 64)
+CPU_READ(cs, 16)
+CPU_READ(ss, 16)
+CPU_READ(ds, 16)
+CPU_READ(es, 16)
+#undef CPU_READ
 
 struct __attribute__((packed)) table_register {
     uint16_t limit;

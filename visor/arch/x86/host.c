@@ -1,7 +1,7 @@
 #include "visor/arch/x86/host.h"
 #include "visor/core/print.h"
 
-enum { VECTORS = 32, CODE = 8, DATA = 16, VECTOR_NMI_OURS = 2, VECTOR_SX = 30 };
+enum { VECTORS = 32, CODE = 8, DATA = 16 };
 
 struct gate {
     uint16_t offset_low, selector, flags, offset_middle;

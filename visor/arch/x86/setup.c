@@ -1,7 +1,6 @@
 /* From the UEFI application's hands to the first guest instruction. */
 #include "visor/arch/x86/svm/svm.h"
 #include "visor/boot/info.h"
-#include "visor/core/apic.h"
 #include "visor/camera/camera.h"
 #include "visor/core/clock.h"
 #include "visor/core/disks.h"
@@ -10,6 +9,7 @@
 #include "visor/core/pci.h"
 #include "visor/platform/power.h"
 #include "visor/core/print.h"
+#include "visor/core/smp.h"
 #include "visor/iommu/iommu.h"
 
 enum { ADDRESS_BITS_MAX = 48 };

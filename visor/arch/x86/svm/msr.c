@@ -1,6 +1,6 @@
 /* MSRs behind which the hypervisor stands. */
 #include "visor/arch/x86/svm/svm.h"
-#include "visor/core/apic.h"
+#include "visor/core/smp.h"
 
 #define EFER_ALWAYS (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define VM_CR_LOOKS                                                                                                    \
