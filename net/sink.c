@@ -210,7 +210,8 @@ int sink_record(struct sink *s, const struct chv_wire_record *w, const void *con
 {
     uint8_t block[CHV_WIRE_BLOCK_BYTES], *copy;
     uint64_t now = clock_now_ns(), unit = s->block_bytes / CHV_SECTOR_BYTES;
-    struct chv_record r = {.space = s->spaces[w->device], .op = w->op, .flags = w->flags & CHV_EVENT_FUA, .time_ns = w->time_ns};
+    uint8_t flags = w->op == CHV_OP_READ ? CHV_EVENT_FUA | CHV_EVENT_EXECUTE : CHV_EVENT_FUA; /* a page's rights are for the walk's map */
+    struct chv_record r = {.space = s->spaces[w->device], .op = w->op, .flags = w->flags & flags, .time_ns = w->time_ns};
     if (w->time_ns == 0 || w->time_ns > now) { /* the log's time never goes back again */
         s->counters.clock_ahead += w->time_ns > now;
         r.time_ns = now;

@@ -42,7 +42,7 @@ for line in open("commands"):
         fault(name, f"docs/man/{name}.txt is missing")
     else:
         text = re.sub(r"^  .*", "", prose.read_text(), flags=re.M)  # examples may call other programs
-        for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text):
+        for word in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text):
             if word not in known and word != "--help" and not any(
                     word in {o["name"] for o in json.loads(other)["options"]} for other in open("commands")):
                 fault(name, f"docs/man/{name}.txt names {word}, which no verb has")

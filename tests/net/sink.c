@@ -196,6 +196,42 @@ static void times(const char *dir)
     chv_store_close(store);
 }
 
+/* Which flags of a record become an event's: a page's rights do not. */
+static void flags(const char *dir)
+{
+    static const struct chv_hello hello = {.sensor = "memory", .stream = {2}};
+    static const struct chv_device devices[] = {{.name = "ram", .bytes = BLOCKS * 4096}, {.name = "proc:7", .bytes = BLOCKS * 4096}};
+    static const struct chv_wire_record records[] = {
+        {.number = 1, .op = CHV_OP_READ, .sectors = 8, .flags = CHV_EVENT_EXECUTE},
+        {.number = 2, .op = CHV_OP_READ, .sectors = 8},
+        {.number = 3, .op = CHV_OP_ZERO, .sectors = 8, .device = 1, .flags = CHV_WIRE_PAGE_FLAGS},
+    };
+    static const uint8_t expected[] = {CHV_EVENT_EXECUTE, 0, 0};
+    const struct sink_options o = {.store_dir = dir};
+    const struct chv_event *events;
+    struct chv_cursor *cursor;
+    struct chv_store *store;
+    struct sink sink;
+    struct chv_err err;
+    size_t n, seen = 0;
+    bool fresh;
+    CHECK_OK(sink_open(&sink, &o, &err), err);
+    CHECK_OK(sink_devices(&sink, &hello, devices, 2, &fresh, &err), err);
+    for (size_t i = 0; i < 3; i++) CHECK_OK(sink_record(&sink, &records[i], NULL, &err), err);
+    CHECK_OK(sink_close(&sink, &err), err);
+    CHECK_OK(chv_store_open(dir, &store, &err), err);
+    CHECK_OK(chv_cursor_open(store, 1, UINT64_MAX, &cursor, &err), err);
+    while (chv_cursor_next(cursor, &events, &n, &err) == 1)
+        for (size_t i = 0; i < n; i++) {
+            if (events[i].op != CHV_OP_READ && events[i].op != CHV_OP_ZERO) continue;
+            CHECK(seen < 3 && events[i].flags == expected[seen]);
+            seen++;
+        }
+    CHECK(seen == 3);
+    chv_cursor_close(cursor);
+    chv_store_close(store);
+}
+
 int main(int argc, char **argv)
 {
     char base[256], dir[300];
@@ -207,6 +243,8 @@ int main(int argc, char **argv)
     }
     snprintf(dir, sizeof dir, "%s/times", base);
     times(dir);
+    snprintf(dir, sizeof dir, "%s/flags", base);
+    flags(dir);
     unit_remove_tree(base);
     return 0;
 }
