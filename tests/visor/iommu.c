@@ -74,7 +74,7 @@ static void obey(struct model *m, const uint64_t *c)
         m->memo_count = 0;
         break;
     default:
-        CHECK(!"a command that is known");
+        CHECK(false); /* no command of the specification */
     }
 }
 
