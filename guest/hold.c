@@ -51,7 +51,6 @@ static void watch(int sock, pid_t pid)
     char word;
     for (int fd = 0; fd < FDS; fd++) /* the port above all: its other end must see that the helper is gone */
         if (fd != sock) close(fd);
-    for (int s = 1; s < 32; s++) signal(s, SIG_IGN); /* what ends the helper, as a group, must not end this first */
     prctl(PR_SET_NAME, "chv-watch", 0, 0, 0); /* nor what is meant for all of its name */
     while (poll(&p, 1, WATCH_MS) > 0 && recv(sock, &word, 1, 0) == 1)
         if (word == WATCH_END) _exit(0);
@@ -61,10 +60,14 @@ static void watch(int sock, pid_t pid)
 
 static bool watch_begin(struct hold *h, pid_t pid)
 {
+    sigset_t all, before;
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return false;
+    sigfillset(&all); /* from its first instruction on: what ends the helper, as a group, must not end the watch first */
+    sigprocmask(SIG_SETMASK, &all, &before);
     h->watch = fork();
     if (h->watch == 0) watch(pair[1], pid);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     close(pair[1]);
     if (h->watch > 0) h->sock = pair[0];
     else close(pair[0]);
