@@ -159,20 +159,45 @@ static void run(uint64_t seed, const char *dir, uint32_t block_bytes)
     free(ring);
 }
 
-/* The collector's own marks between records leave the times of a sensor whose clock is behind as they are. */
-static void times(const char *dir)
+/* n: which of the store's zeros and reads it is, from 0. */
+typedef void (*judge_fn)(const struct chv_event *e, uint64_t n, uint64_t begun_ns);
+
+/* Hands all of the store's zeros and reads to judge. How many there are. */
+static uint64_t each(const char *dir, judge_fn judge, uint64_t begun_ns)
 {
-    enum { RECORDS = 10000, STEP_NS = 1000 };
-    static const struct chv_hello hello = {.sensor = "slow", .stream = {1}};
-    static const struct chv_device device = {.name = "disk:a", .bytes = BLOCKS * 4096, .rest = CHV_REST_ZERO};
-    const struct sink_options o = {.store_dir = dir};
     const struct chv_event *events;
     struct chv_cursor *cursor;
     struct chv_store *store;
+    struct chv_err err;
+    uint64_t seen = 0;
+    size_t n;
+    CHECK_OK(chv_store_open(dir, &store, &err), err);
+    CHECK_OK(chv_cursor_open(store, 1, UINT64_MAX, &cursor, &err), err);
+    while (chv_cursor_next(cursor, &events, &n, &err) == 1)
+        for (size_t i = 0; i < n; i++)
+            if (events[i].op == CHV_OP_ZERO || events[i].op == CHV_OP_READ) judge(&events[i], seen++, begun_ns);
+    chv_cursor_close(cursor);
+    chv_store_close(store);
+    return seen;
+}
+
+enum { STEP_NS = 1000 };
+
+static void judge_time(const struct chv_event *e, uint64_t n, uint64_t begun_ns)
+{
+    CHECK(e->time_ns - (begun_ns + n * STEP_NS) < SINK_BATCH * STEP_NS); /* a batch has one time */
+}
+
+/* The collector's own marks between records leave the times of a sensor whose clock is behind as they are. */
+static void times(const char *dir)
+{
+    enum { RECORDS = 10000 };
+    static const struct chv_hello hello = {.sensor = "slow", .stream = {1}};
+    static const struct chv_device device = {.name = "disk:a", .bytes = BLOCKS * 4096, .rest = CHV_REST_ZERO};
+    const struct sink_options o = {.store_dir = dir};
     struct sink sink;
     struct chv_err err;
-    uint64_t begun, seen = 0;
-    size_t n;
+    uint64_t begun;
     bool fresh;
     CHECK_OK(sink_open(&sink, &o, &err), err);
     CHECK_OK(sink_devices(&sink, &hello, &device, 1, &fresh, &err), err);
@@ -183,17 +208,13 @@ static void times(const char *dir)
         CHECK_OK(sink_record(&sink, &w, NULL, &err), err);
     }
     CHECK_OK(sink_close(&sink, &err), err);
-    CHECK_OK(chv_store_open(dir, &store, &err), err);
-    CHECK_OK(chv_cursor_open(store, 1, UINT64_MAX, &cursor, &err), err);
-    while (chv_cursor_next(cursor, &events, &n, &err) == 1)
-        for (size_t i = 0; i < n; i++) {
-            if (events[i].op != CHV_OP_ZERO) continue;
-            CHECK(events[i].time_ns - (begun + seen * STEP_NS) < SINK_BATCH * STEP_NS); /* a batch has one time */
-            seen++;
-        }
-    CHECK(seen == RECORDS);
-    chv_cursor_close(cursor);
-    chv_store_close(store);
+    CHECK(each(dir, judge_time, begun) == RECORDS);
+}
+
+static void judge_flags(const struct chv_event *e, uint64_t n, uint64_t begun_ns)
+{
+    (void)begun_ns;
+    CHECK(n < 3 && e->flags == (n == 0 ? CHV_EVENT_EXECUTE : 0));
 }
 
 /* Which flags of a record become an event's: a page's rights do not. */
@@ -206,30 +227,15 @@ static void flags(const char *dir)
         {.number = 2, .op = CHV_OP_READ, .sectors = 8},
         {.number = 3, .op = CHV_OP_ZERO, .sectors = 8, .device = 1, .flags = CHV_WIRE_PAGE_FLAGS},
     };
-    static const uint8_t expected[] = {CHV_EVENT_EXECUTE, 0, 0};
     const struct sink_options o = {.store_dir = dir};
-    const struct chv_event *events;
-    struct chv_cursor *cursor;
-    struct chv_store *store;
     struct sink sink;
     struct chv_err err;
-    size_t n, seen = 0;
     bool fresh;
     CHECK_OK(sink_open(&sink, &o, &err), err);
     CHECK_OK(sink_devices(&sink, &hello, devices, 2, &fresh, &err), err);
     for (size_t i = 0; i < 3; i++) CHECK_OK(sink_record(&sink, &records[i], NULL, &err), err);
     CHECK_OK(sink_close(&sink, &err), err);
-    CHECK_OK(chv_store_open(dir, &store, &err), err);
-    CHECK_OK(chv_cursor_open(store, 1, UINT64_MAX, &cursor, &err), err);
-    while (chv_cursor_next(cursor, &events, &n, &err) == 1)
-        for (size_t i = 0; i < n; i++) {
-            if (events[i].op != CHV_OP_READ && events[i].op != CHV_OP_ZERO) continue;
-            CHECK(seen < 3 && events[i].flags == expected[seen]);
-            seen++;
-        }
-    CHECK(seen == 3);
-    chv_cursor_close(cursor);
-    chv_store_close(store);
+    CHECK(each(dir, judge_flags, 0) == 3);
 }
 
 int main(int argc, char **argv)

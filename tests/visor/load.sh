@@ -6,10 +6,17 @@
 #   load_config                  chronovisor.cfg for all that
 #   load_task                    shell functions for the guest: tools; dd, fio, mkfs and files by seed
 #   load_counter NAME            of the collector's last line
+#   load_sound                   fails unless the collector missed, refused and guessed nothing
 #   load_compare STORE SPACE IMAGE
 
 # The last line is written when the collector ends.
 load_counter() { tail -n 1 log | python3 -c 'import json,sys; print(json.loads(sys.stdin.read())[sys.argv[1]])' "$1"; }
+load_sound() {
+  local name
+  for name in gaps forged malformed bad_records missing unobserved partial_unknown; do
+    [[ $(load_counter $name) == 0 ]] || fail "$name: $(load_counter $name)"
+  done
+}
 
 load_tools() {
   local program
