@@ -118,6 +118,19 @@ static void power(void)
     CHECK(ports[0x71] == 0);
 }
 
+/* IN changes as much of RAX as the processor's does: a byte, two, or all of it. */
+static void registers(void)
+{
+    for (unsigned size = 1; size <= 4; size *= 2) {
+        struct vcpu v = {.regs[VCPU_RAX] = UINT64_C(0x1122334455667788)};
+        memcpy(ports + 0x80, "\xde\xad\xbe\xef", 4);
+        exit_port(&v, 0x80, size, true);
+        CHECK(v.regs[VCPU_RAX] == (size == 1 ? UINT64_C(0x11223344556677de) : size == 2 ? UINT64_C(0x112233445566adde) : 0xefbeadde));
+        exit_port(&v, 0x90, size, false);
+        CHECK(!memcmp(ports + 0x90, ports + 0x80, size) && v.regs[VCPU_RAX] >> 32 == (size == 4 ? 0 : 0x11223344));
+    }
+}
+
 static void names(void)
 {
     uint8_t sum = 0;
@@ -139,6 +152,7 @@ int main(void)
     pinned();
     collisions();
     power();
+    registers();
     names();
     return 0;
 }

@@ -1,4 +1,4 @@
-/* The PC around visor/core/pci.c and power.c, for hosted tests: ports, configuration space of a few functions, mapped too. The two sources are
+/* The PC around visor/core/pci.c, ports.c and power.c, for hosted tests: ports, configuration space of a few functions, mapped too. The three sources are
  * compiled into the test itself, with these instructions in place of the processor's. Include once. */
 #ifndef CHV_TESTS_VISOR_PLATFORM_H
 #define CHV_TESTS_VISOR_PLATFORM_H
@@ -136,26 +136,15 @@ void smp_go(void)
 }
 
 #include "visor/core/pci.c"
+#include "visor/platform/ports.c"
 #include "visor/platform/power.c"
 
-/* As exit_port in visor/core/machine.c, which needs more of a machine. */
+/* IN or OUT; returns what EAX is then, whose upper part the processor leaves alone. */
 static uint32_t guest_port(uint16_t port, unsigned size, bool in, uint32_t value)
 {
-    uint32_t all = 0;
-    unsigned width = pci_port_width(port, size);
-    for (unsigned i = 0; i < size; i += width) {
-        uint32_t part = value >> 8 * i;
-        uint16_t at = (uint16_t)(port + i);
-        if (!pci_port(at, width, in, &part)) {
-            if (!in) power_port(at, width, &part);
-            if (in)
-                part = in_port(at, width);
-            else
-                out_port(at, width, part);
-        }
-        all |= (width == 1 ? part & 0xff : part) << 8 * i;
-    }
-    return all;
+    struct vcpu v = {.regs[VCPU_RAX] = value};
+    exit_port(&v, port, size, in);
+    return (uint32_t)v.regs[VCPU_RAX];
 }
 
 static void put32(unsigned bdf, unsigned reg, uint32_t value)

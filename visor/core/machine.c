@@ -6,8 +6,6 @@
 #include "visor/core/evidence.h"
 #include "visor/core/memory.h"
 #include "visor/core/mmio.h"
-#include "visor/core/pci.h"
-#include "visor/platform/power.h"
 #include "visor/core/print.h"
 #include "visor/core/smp.h"
 #include "visor/core/wire.h"
@@ -78,26 +76,6 @@ void exit_memory(struct vcpu *vcpu, uint64_t gpa, enum vcpu_access access)
     if (access != VCPU_WALK) print("processor %u: an access to %llx at %llx cannot be followed", vcpu->index, (unsigned long long)gpa,
           (unsigned long long)vcpu->rip);
     vcpu_inject(vcpu, VECTOR_GP, true, 0);
-}
-
-void exit_port(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
-{
-    uint64_t *rax = &vcpu->regs[VCPU_RAX], mask = size == 4 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
-    uint32_t all = 0;
-    unsigned width = pci_port_width(port, size);
-    for (unsigned i = 0; i < size; i += width) {
-        uint32_t value = (uint32_t)*rax >> 8 * i;
-        uint16_t at = (uint16_t)(port + i);
-        if (!pci_port(at, width, in, &value)) {
-            if (!in) power_port(at, width, &value);
-            if (in)
-                value = in_port(at, width);
-            else
-                out_port(at, width, value);
-        }
-        all |= (width == 1 ? value & 0xff : value) << 8 * i;
-    }
-    if (in) *rax = (*rax & ~mask) | (all & mask);
 }
 
 enum exit_wish exit_next(bool idle)
