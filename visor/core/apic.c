@@ -16,15 +16,6 @@ static bool x2apic_on(void)
     return rdmsr(MSR_APIC_BASE) & BASE_X2APIC;
 }
 
-/* INIT or SIPI to one processor. */
-static void deliver(struct vcpu *to, unsigned mode, uint8_t vector)
-{
-    if (mode == MODE_INIT)
-        smp_init(to);
-    else
-        smp_sipi(to, vector);
-}
-
 /* AMD64 manual, volume 2, 16.6.1 and 16.14: is the processor among those that a destination names? */
 static bool named(const struct vcpu *to, bool logical, uint32_t destination, bool x2apic)
 {
@@ -35,13 +26,15 @@ static bool named(const struct vcpu *to, bool logical, uint32_t destination, boo
     return ((id ^ destination) & ~mask) == 0 && id & destination & mask;
 }
 
-static void deliver_all(struct vcpu *from, unsigned mode, uint64_t icr, uint32_t destination, bool x2apic)
+/* INIT or SIPI to those that are meant. */
+static void deliver(struct vcpu *from, unsigned mode, uint64_t icr, uint32_t destination, bool x2apic)
 {
     unsigned shorthand = icr >> 18 & 3;
     for (unsigned i = 0; i < vcpu_count; i++) {
         struct vcpu *to = &vcpus[i];
         bool meant = shorthand ? shorthand != TO_SELF : named(to, icr & ICR_LOGICAL, destination, x2apic);
-        if (meant && to != from) deliver(to, mode, (uint8_t)icr);
+        if (meant && to != from && mode == MODE_INIT) smp_init(to);
+        if (meant && to != from && mode == MODE_SIPI) smp_sipi(to, (uint8_t)icr);
     }
 }
 
@@ -59,7 +52,7 @@ void apic_icr_write(struct vcpu *vcpu, uint64_t icr, bool x2apic)
     if (mode == MODE_INIT && icr & ICR_LEVEL && !(icr & ICR_ASSERT))
         return; /* de-assertion: no processor does anything */
     uint32_t destination = x2apic ? (uint32_t)(icr >> 32) : (uint32_t)(mmio_real_read(page + APIC_ICR_HIGH, 4) >> 24);
-    deliver_all(vcpu, mode, icr, destination, x2apic);
+    deliver(vcpu, mode, icr, destination, x2apic);
 }
 
 static struct vcpu *current(void)
@@ -72,7 +65,6 @@ static struct vcpu *current(void)
 
 static bool page_write(void *arg, uint64_t offset, unsigned width, uint64_t value)
 {
-    (void)arg;
     /* 16.3.1: registers are 32 bits wide, one every 16 bytes; elsewhere an APIC may answer as it does there. Its number stays: kicks go to it. */
     if (offset & 15 || width < 4 || offset <= APIC_ID) return true;
     if (offset == APIC_EOI) current()->eoi_ns = clock_ns();

@@ -37,8 +37,7 @@ static uint8_t prefixes(struct cursor *c, unsigned bits, struct prefixes *p)
         case 0x2e:
         case 0x36:
         case 0x3e:
-        case 0x64:
-        case 0x65:
+        case 0x64 ... 0x65:
             continue; /* segments: the address is known */
         case 0x66:
             p->operand = true;
@@ -49,8 +48,7 @@ static uint8_t prefixes(struct cursor *c, unsigned bits, struct prefixes *p)
         case 0xf0:
             p->lock = true;
             continue;
-        case 0xf2:
-        case 0xf3:
+        case 0xf2 ... 0xf3:
             p->repeat = true;
             continue;
         default:
@@ -130,52 +128,38 @@ static bool opcode_of(struct decoded *d, struct cursor *c, const struct prefixes
 {
     unsigned wide = p->rex & REX_W ? 8 : (bits == 16) != p->operand ? 2 : 4;
     switch (op) {
-    case 0x88:
-    case 0x89:
+    case 0x88 ... 0x89:
         d->kind = DECODE_STORE;
         return !p->lock && with_register(d, c, p, op, wide);
-    case 0x8a:
-    case 0x8b:
+    case 0x8a ... 0x8b:
         d->kind = DECODE_LOAD;
         return !p->lock && with_register(d, c, p, op, wide);
-    case 0x86:
-    case 0x87:
+    case 0x86 ... 0x87:
         d->kind = DECODE_EXCHANGE;
         return with_register(d, c, p, op, wide);
-    case 0xc6:
-    case 0xc7:
+    case 0xc6 ... 0xc7:
         d->kind = DECODE_STORE;
         return !p->lock && with_immediate(d, c, p, op, wide);
-    case 0x80:
-    case 0x81:
+    case 0x80 ... 0x81:
     case 0x83:
         d->kind = DECODE_ALU;
         return with_immediate(d, c, p, op, wide);
-    case 0x00:
-    case 0x01:
-    case 0x08:
-    case 0x09:
-    case 0x20:
-    case 0x21:
-    case 0x28:
-    case 0x29:
-    case 0x30:
-    case 0x31:
+    case 0x00 ... 0x01:
+    case 0x08 ... 0x09:
+    case 0x20 ... 0x21:
+    case 0x28 ... 0x29:
+    case 0x30 ... 0x31:
         d->kind = DECODE_ALU;
         d->alu = (enum decode_alu)(op >> 3);
         return with_register(d, c, p, op, wide);
     case 0x63:
         return bits == 64 && p->rex & REX_W && !p->lock && extending(d, c, p, 4, true, 8);
-    case 0xa0:
-    case 0xa1:
-    case 0xa2:
-    case 0xa3:
+    case 0xa0 ... 0xa3:
         d->kind = op < 0xa2 ? DECODE_LOAD : DECODE_STORE;
         d->width = d->reg_width = op & 1 ? wide : 1;
         next_signed(c, d->address_bits / 8);
         return !p->lock;
-    case 0xaa:
-    case 0xab:
+    case 0xaa ... 0xab:
         d->kind = DECODE_STORE;
         d->width = d->string_step = op & 1 ? wide : 1;
         d->repeat = p->repeat;

@@ -17,6 +17,12 @@ static uint64_t low(uint64_t value, unsigned width)
     return width == 8 ? value : value & ((UINT64_C(1) << 8 * width) - 1);
 }
 
+/* What a register is when the lower `width` bytes of it are written: 32 bits take the upper ones with them. */
+static uint64_t merged(uint64_t reg, uint64_t value, unsigned width)
+{
+    return width == 4 ? (uint32_t)value : (reg & ~low(UINT64_MAX, width)) | low(value, width);
+}
+
 static uint64_t read_memory(uint64_t gpa, unsigned width)
 {
     uint64_t value;
@@ -38,20 +44,7 @@ static void write_register(struct vcpu *vcpu, const struct decoded *d, uint64_t 
     uint64_t *reg = &vcpu->regs[d->reg];
     unsigned unused = 64 - 8 * d->width;
     if (d->sign_extend) value = (uint64_t)((int64_t)(value << unused) >> unused);
-    switch (d->reg_width) {
-    case 1:
-        *reg =
-            d->high_byte ? (*reg & ~UINT64_C(0xff00)) | (value & 0xff) << 8 : (*reg & ~UINT64_C(0xff)) | (value & 0xff);
-        break;
-    case 2:
-        *reg = (*reg & ~UINT64_C(0xffff)) | (value & 0xffff);
-        break;
-    case 4:
-        *reg = (uint32_t)value;
-        break;
-    default:
-        *reg = value;
-    }
+    *reg = d->high_byte ? (*reg & ~UINT64_C(0xff00)) | (value & 0xff) << 8 : merged(*reg, value, d->reg_width);
 }
 
 static uint64_t alu(struct vcpu *vcpu, const struct decoded *d, uint64_t a, uint64_t b)
@@ -83,14 +76,12 @@ static uint64_t alu(struct vcpu *vcpu, const struct decoded *d, uint64_t a, uint
 static bool store_string(struct vcpu *vcpu, const struct decoded *d, uint64_t gpa)
 {
     uint64_t *di = &vcpu->regs[VCPU_RDI], *count = &vcpu->regs[VCPU_RCX];
+    unsigned width = d->address_bits / 8;
     write_memory(gpa, d->width, vcpu->regs[VCPU_RAX]);
-    uint64_t to = vcpu->rflags & FLAG_DF ? *di - d->string_step : *di + d->string_step, left = *count - 1;
-    *di = d->address_bits == 64 ? to : d->address_bits == 32 ? (uint32_t)to : (*di & ~UINT64_C(0xffff)) | (to & 0xffff);
+    *di = merged(*di, vcpu->rflags & FLAG_DF ? *di - d->string_step : *di + d->string_step, width);
     if (!d->repeat) return true;
-    *count = d->address_bits == 64   ? left
-             : d->address_bits == 32 ? (uint32_t)left
-                                     : (*count & ~UINT64_C(0xffff)) | (left & 0xffff);
-    return d->address_bits == 64 ? !left : d->address_bits == 32 ? !(uint32_t)left : !(left & 0xffff);
+    *count = merged(*count, *count - 1, width);
+    return !low(*count, width);
 }
 
 bool emulate_access(struct vcpu *vcpu, uint64_t gpa, bool write)

@@ -1,10 +1,13 @@
 #include "visor/storage/blocks.h"
 
-static void emit(struct storage *s, const struct visor_block *b)
+static void emit(struct storage *s, uint32_t unit, struct visor_block b)
 {
-    s->gap_last = b->op == CHV_OP_GAP;
+    b.command = s->command;
+    b.device = s->device;
+    b.unit = unit;
+    s->gap_last = b.op == CHV_OP_GAP;
     s->count.blocks++;
-    s->port.emit(s->port.arg, b);
+    s->port.emit(s->port.arg, &b);
 }
 
 /* Cut to what an event can say. False: nothing is left. */
@@ -18,7 +21,6 @@ static bool cut(uint64_t lba, uint64_t *sectors)
 bool blocks_write(struct storage *s, uint32_t unit, uint64_t lba, uint64_t sectors, uint8_t flags, struct gather *from)
 {
     if (!cut(lba, &sectors)) return true;
-    struct visor_block b = {.command = s->command, .unit = unit, .device = s->device, .op = CHV_OP_WRITE, .data = s->block};
     while (sectors) {
         uint64_t n = VISOR_BLOCK_SECTORS - lba % VISOR_BLOCK_SECTORS;
         if (n > sectors) n = sectors;
@@ -26,10 +28,8 @@ bool blocks_write(struct storage *s, uint32_t unit, uint64_t lba, uint64_t secto
             blocks_gap(s, unit, lba, sectors, CHV_GAP_UNKNOWN);
             return false;
         }
-        b.lba = lba;
-        b.sectors = n;
-        b.flags = (uint8_t)(flags | (n < VISOR_BLOCK_SECTORS ? CHV_EVENT_PARTIAL : 0));
-        emit(s, &b);
+        uint8_t part = n < VISOR_BLOCK_SECTORS ? CHV_EVENT_PARTIAL : 0;
+        emit(s, unit, (struct visor_block){.op = CHV_OP_WRITE, .data = s->block, .lba = lba, .sectors = n, .flags = flags | part});
         flags |= CHV_EVENT_CONTINUED;
         lba += n;
         sectors -= n;
@@ -40,10 +40,9 @@ bool blocks_write(struct storage *s, uint32_t unit, uint64_t lba, uint64_t secto
 /* Zeros for a part of one block. */
 static void zero_part(struct storage *s, uint32_t unit, uint64_t lba, uint64_t sectors, uint8_t flags)
 {
-    struct visor_block b = {.command = s->command, .unit = unit, .device = s->device, .op = CHV_OP_WRITE, .data = s->block,
-                            .lba = lba, .sectors = sectors, .flags = (uint8_t)(flags | CHV_EVENT_PARTIAL)};
+    flags |= CHV_EVENT_PARTIAL;
     __builtin_memset(s->block, 0, (size_t)sectors * CHV_SECTOR_BYTES);
-    emit(s, &b);
+    emit(s, unit, (struct visor_block){.op = CHV_OP_WRITE, .data = s->block, .lba = lba, .sectors = sectors, .flags = flags});
 }
 
 void blocks_zero(struct storage *s, uint32_t unit, uint64_t lba, uint64_t sectors, uint8_t op, uint8_t flags)
@@ -54,9 +53,7 @@ void blocks_zero(struct storage *s, uint32_t unit, uint64_t lba, uint64_t sector
     uint64_t tail = (sectors - head) % VISOR_BLOCK_SECTORS, whole = sectors - head - tail;
     if (head) zero_part(s, unit, lba, head, flags), flags |= CHV_EVENT_CONTINUED;
     if (whole) {
-        struct visor_block b = {.command = s->command, .unit = unit, .device = s->device, .op = op,
-                                .lba = lba + head, .sectors = whole, .flags = flags};
-        emit(s, &b);
+        emit(s, unit, (struct visor_block){.op = op, .lba = lba + head, .sectors = whole, .flags = flags});
         flags |= CHV_EVENT_CONTINUED;
     }
     if (tail) zero_part(s, unit, lba + head + whole, tail, flags);
@@ -64,15 +61,12 @@ void blocks_zero(struct storage *s, uint32_t unit, uint64_t lba, uint64_t sector
 
 void blocks_read(struct storage *s, uint32_t unit, uint64_t lba, uint64_t sectors)
 {
-    if (!cut(lba, &sectors)) return;
-    struct visor_block b = {.command = s->command, .unit = unit, .device = s->device, .op = CHV_OP_READ, .lba = lba, .sectors = sectors};
-    emit(s, &b);
+    if (cut(lba, &sectors)) emit(s, unit, (struct visor_block){.op = CHV_OP_READ, .lba = lba, .sectors = sectors});
 }
 
 void blocks_flush(struct storage *s, uint32_t unit)
 {
-    struct visor_block b = {.command = s->command, .unit = unit, .device = s->device, .op = CHV_OP_FLUSH};
-    emit(s, &b);
+    emit(s, unit, (struct visor_block){.op = CHV_OP_FLUSH});
 }
 
 void blocks_gap(struct storage *s, uint32_t unit, uint64_t lba, uint64_t sectors, uint8_t reason)
@@ -87,10 +81,8 @@ void blocks_gap(struct storage *s, uint32_t unit, uint64_t lba, uint64_t sectors
     }
     /* A guest that does nothing but what we do not understand gets one gap for all of it. */
     if (s->gap_last && s->gap_unit == unit && s->gap_lba == lba && s->gap_sectors == sectors) return;
-    struct visor_block b = {.command = s->command, .unit = unit, .device = s->device, .op = CHV_OP_GAP,
-                            .lba = lba, .sectors = sectors, .reason = reason};
     s->count.gaps++;
-    emit(s, &b);
+    emit(s, unit, (struct visor_block){.op = CHV_OP_GAP, .lba = lba, .sectors = sectors, .reason = reason});
     s->gap_unit = unit;
     s->gap_lba = lba;
     s->gap_sectors = sectors;
@@ -111,7 +103,5 @@ void blocks_space(struct storage *s, uint32_t unit, uint64_t sectors, const char
     for (uint32_t left = number; left; left /= 10) digit[digits++] = (char)('0' + left % 10);
     if (digits) name[n++] = 'n';
     while (digits && n + 1 < sizeof name) name[n++] = digit[--digits];
-    struct visor_block b = {.command = s->command, .unit = unit, .device = s->device, .op = CHV_OP_SPACE,
-                            .lba = sectors, .data = (const uint8_t *)name};
-    emit(s, &b);
+    emit(s, unit, (struct visor_block){.op = CHV_OP_SPACE, .lba = sectors, .data = (const uint8_t *)name});
 }

@@ -189,6 +189,10 @@ static bool touches_own(const struct nvme *n, const struct nvme_command *c)
 
 enum nvme_answer nvme_admin(struct nvme *n, const struct nvme_command *c)
 {
+    /* none of these changes what a disk holds */
+    static const uint8_t harmless[] = {NVME_GET_LOG, NVME_ABORT, NVME_SET_FEATURES, NVME_GET_FEATURES, NVME_ASYNC_EVENT, NVME_FW_COMMIT,
+                                       NVME_FW_DOWNLOAD, NVME_SELF_TEST, NVME_NS_ATTACH, NVME_KEEP_ALIVE, NVME_DIRECTIVE_SEND,
+                                       NVME_DIRECTIVE_RECEIVE, NVME_VIRTUALIZATION, NVME_MI_RECEIVE, NVME_SECURITY_RECEIVE, NVME_LBA_STATUS};
     if (c->flags || touches_own(n, c)) return NVME_REFUSE; /* 4.2: admin commands are not fused, and use PRPs on PCI Express */
     switch (c->opcode) {
     case NVME_CREATE_SQ: return make_queue(n, c, NVME_PENDING_CREATE_SQ);
@@ -204,23 +208,9 @@ enum nvme_answer nvme_admin(struct nvme *n, const struct nvme_command *c)
         if ((c->cdw10 & 15) != 0) gap(n, (c->cdw10 & 15) == 1 ? c->nsid : NVME_NS_ALL);
         return NVME_TAKE;
     case NVME_FORMAT: gap(n, c->nsid ? c->nsid : NVME_NS_ALL); return NVME_TAKE;
-    case NVME_GET_LOG:
-    case NVME_ABORT:
-    case NVME_SET_FEATURES:
-    case NVME_GET_FEATURES:
-    case NVME_ASYNC_EVENT:
-    case NVME_FW_COMMIT:
-    case NVME_FW_DOWNLOAD:
-    case NVME_SELF_TEST:
-    case NVME_NS_ATTACH:
-    case NVME_KEEP_ALIVE:
-    case NVME_DIRECTIVE_SEND:
-    case NVME_DIRECTIVE_RECEIVE:
-    case NVME_VIRTUALIZATION:
-    case NVME_MI_RECEIVE:
-    case NVME_SECURITY_RECEIVE:
-    case NVME_LBA_STATUS: return NVME_TAKE; /* none of them changes what a disk holds */
-    default: /* Sanitize, Security Send, Management Interface Send, a vendor's, later ones */
+    default: /* others may: Sanitize, Security Send, Management Interface Send, a vendor's, later ones */
+        for (unsigned i = 0; i < sizeof harmless; i++)
+            if (c->opcode == harmless[i]) return NVME_TAKE;
         gap(n, NVME_NS_ALL);
         return NVME_TAKE;
     }
