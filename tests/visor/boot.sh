@@ -1,5 +1,5 @@
 # The whole way: firmware, chronovisor.efi, Debian's kernel as its guest on two processors; a guest with root finds nothing of the
-# hypervisor; a machine without SVM, or with a storage controller that is not known, boots as it is.
+# hypervisor; a machine without SVM, with a storage controller that is not known, or with a configuration that is not understood boots as it is.
 source "$CHV_SOURCE/tests/functions.sh"
 source "$SOURCE/tests/visor/machine.sh"
 requires qemu-system-x86_64 busybox cpio clang lld-link
@@ -45,7 +45,12 @@ console 'visor: not watched'
 console '^@@ flags 1$'
 console '^@@ shown 29c08086 29c0 80$'
 
+# a setting that is not understood is not taken for another: it is said which, and the loader starts all the same
 echo 'echo "@@ flags $(grep -c -w svm /proc/cpuinfo)"' >task
+MACHINE_CONFIG="sensor $(printf 'x%.0s' {1..32})" machine_run machine task
+console '^visor: not watched: chronovisor.cfg, line 5: sensor must be 1 to 31 characters without blanks, quotes and slashes$'
+console '^@@ flags 1$'
+
 MACHINE_CPU=EPYC,-svm machine_run machine task
 console 'visor: the processor has no SVM'
 console 'visor: not watched'

@@ -9,7 +9,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static uint64_t id;
     struct vcpu v;
     memory_guest();
-    hypercall_init(&(struct config){CONFIG_TEXT, sizeof CONFIG_TEXT - 1});
+    static struct config config;
+    config_read(&config, CONFIG_TEXT, sizeof CONFIG_TEXT - 1);
+    hypercall_init(&config);
     for (unsigned what; size >= 3; data += what, size -= what) {
         unsigned kind = data[0] % 4;
         what = (unsigned)(data[1] | data[2] << 8) % 4096;

@@ -21,7 +21,6 @@ MACHINE_SMP=2 MACHINE_CONFIG="nic 01:00.0
 address 10.0.2.15
 collector 10.0.2.2
 port $port
-unknown_storage ignore
 key $(<key)" machine_run machine task -device pcie-root-port,id=above,addr=6,chassis=1 -device pcie-root-port,id=beside,addr=8,chassis=2 \
   -netdev user,id=net -device e1000e,netdev=net,bus=above,romfile= \
   $(drive nvme) -device nvme,drive=nvme,serial=CHV0001,addr=5 $(drive nvme2) -device nvme,drive=nvme2,serial=CHV0002,addr=7 \

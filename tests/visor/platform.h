@@ -182,7 +182,7 @@ static void platform_begin(void)
 {
     static const uint8_t sleep[] = {8,   '_', 'S', '3', '_', 0x12, 6, 4, 0x0a, 1, 0x0a, 1, 0,   0,   8,   '_', 'S',
                                     '4', '_', 0x12, 6, 4, 0x0a, 2, 0x0a, 2, 0, 0, 8, '_', 'S', '5', '_', 0x12, 6, 4, 0, 0, 0, 0};
-    static const struct config config = {"hide 01:00.0", 12};
+    static const struct config config = {.hide = {CARD}, .hidden = 1};
     uint64_t ecam = ECAM;
     platform_functions();
     memcpy(tables[0], "RSD PTR ", 8);
@@ -198,7 +198,7 @@ static void platform_begin(void)
     put64(fadt + 140, dsdt);
     table(dsdt, "DSDT", 36 + 2 + sizeof sleep + 2);
     memcpy(dsdt + 38, sleep, sizeof sleep);
-    pci_init((uintptr_t)tables[0], &config);
+    CHECK(!pci_init((uintptr_t)tables[0], &config));
     power_init((uintptr_t)tables[0]);
 }
 

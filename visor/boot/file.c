@@ -1,7 +1,7 @@
 #include "visor/boot/file.h"
 #include "visor/core/print.h"
 
-enum { PATH_CHARS = 256, PATH_BYTES_MAX = 1024 };
+enum { PATH_BYTES_MAX = 1024 };
 
 static EFI_GUID file_system_guid = SIMPLE_FILE_SYSTEM_PROTOCOL, device_path_guid = DEVICE_PATH_PROTOCOL,
                 loaded_image_guid = LOADED_IMAGE_PROTOCOL;
@@ -16,11 +16,12 @@ bool file_read(EFI_BOOT_SERVICES *boot, EFI_HANDLE device, uint16_t *path, void 
         return false;
     EFI_STATUS status = root->Open(root, &file, path, EFI_FILE_MODE_READ, 0);
     root->Close(root);
+    if (status == EFI_NOT_FOUND) *bytes = 0;
     if (status) return false;
     status = file->Read(file, &n, out);
     bool whole = !status && !file->Read(file, &one, &more) && !one;
     file->Close(file);
-    *bytes = whole ? n : 0;
+    if (whole) *bytes = n;
     return whole;
 }
 
@@ -51,23 +52,21 @@ static bool path_of(EFI_BOOT_SERVICES *boot, EFI_HANDLE device, const uint16_t *
 
 EFI_STATUS file_chain(EFI_BOOT_SERVICES *boot, EFI_HANDLE self, EFI_HANDLE device, const struct config *config)
 {
-    char text[CONFIG_VALUE_MAX];
     uint16_t wide[CONFIG_VALUE_MAX];
     uint8_t path[PATH_BYTES_MAX];
     EFI_HANDLE loader;
     EFI_LOADED_IMAGE *image;
-    if (!config_get(config, "loader", 0, text, PATH_CHARS)) return EFI_NOT_STARTED;
-    widen(wide, text);
+    if (!config->loader[0]) return EFI_NOT_STARTED;
+    widen(wide, config->loader);
     EFI_STATUS status = EFI_LOAD_ERROR;
     if (!device || !path_of(boot, device, wide, path) || (status = boot->LoadImage(0, self, (EFI_DEVICE_PATH *)path, NULL, 0, &loader))) {
-        print("%s cannot be loaded (%llx); the firmware's boot order goes on", text, (unsigned long long)status);
+        print("%s cannot be loaded (%llx); the firmware's boot order goes on", config->loader, (unsigned long long)status);
         return EFI_NOT_STARTED;
     }
-    if (config_get(config, "options", 0, text, sizeof text) &&
-        !boot->HandleProtocol(loader, &loaded_image_guid, (void **)&image)) {
-        widen(wide, text);
+    if (config->options[0] && !boot->HandleProtocol(loader, &loaded_image_guid, (void **)&image)) {
+        widen(wide, config->options);
         image->LoadOptions = wide;
-        image->LoadOptionsSize = (uint32_t)(2 * strlen(text) + 2);
+        image->LoadOptionsSize = (uint32_t)(2 * strlen(config->options) + 2);
     }
     boot->SetWatchdogTimer(300, 0x10000, 0, NULL);
     status = boot->StartImage(loader, NULL, NULL);

@@ -5,7 +5,6 @@
 #include "visor/core/config.h"
 
 #define INFO_RAM_MAX 256
-#define INFO_CONFIG_BYTES 16384
 
 struct boot_info {
     uint64_t own_base, own_bytes;   /* the hypervisor's memory: all of it, a multiple of 2 MiB, aligned */
@@ -18,8 +17,7 @@ struct boot_info {
     uint64_t acpi_rsdp;  /* 0: none */
     uint64_t tsc_hz, tsc_start,
         utc_ns; /* the processor's counter, and what the firmware's clock said then; 0: it did not */
-    size_t config_bytes;
-    char config[INFO_CONFIG_BYTES];
+    struct config config;
 };
 
 /* Makes everything that does not depend on a processor. Called once in the copy, by the firmware's processor, before

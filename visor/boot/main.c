@@ -9,7 +9,7 @@
 #include "visor/core/print.h"
 
 #define LARGE_BYTES (UINT64_C(2) << 20)
-enum { MEMORY_MIB_DEFAULT = 32, MEMORY_MIB_MIN = 8, MEMORY_MIB_MAX = 4096 };
+enum { CONFIG_BYTES = 16384 };
 
 static uint16_t config_path[] = u"\\EFI\\chronovisor\\chronovisor.cfg";
 static EFI_GUID loaded_image_guid = LOADED_IMAGE_PROTOCOL, mp_guid = MP_SERVICES_GUID, acpi_guid = ACPI_20_TABLE_GUID;
@@ -132,12 +132,10 @@ static void launch_here(void *arg)
 }
 
 /* NULL, or why the machine stays as it is. */
-static const char *virtualise(struct stage *s, const struct config *config)
+static const char *virtualise(struct stage *s)
 {
     struct mp_services *mp;
-    uint64_t mib = config_number(config, "memory_mib", MEMORY_MIB_DEFAULT);
-    if (mib < MEMORY_MIB_MIN || mib > MEMORY_MIB_MAX || mib % 2) return "memory_mib must be even, from 8 to 4096";
-    if (!reserve(s, mib << 20)) return "the firmware has not that much memory (memory_mib)";
+    if (!reserve(s, s->info->config.memory_mib << 20)) return "the firmware has not that much memory (memory_mib)";
     if (!copy_image(s)) return "this image cannot be moved";
     if (!memory_map(s)) return "the firmware's memory map is too long";
     look_around(s, &mp);
@@ -177,20 +175,23 @@ EFI_STATUS efi_main(EFI_HANDLE handle, EFI_SYSTEM_TABLE *system)
 {
     struct stage s = {.system = system, .boot = system->BootServices};
     struct drivers drivers;
+    static char text[CONFIG_BYTES];
+    size_t bytes = sizeof text;
+    const char *unread = NULL;
     if (s.boot->HandleProtocol(handle, &loaded_image_guid, (void **)&s.image)) return EFI_LOAD_ERROR;
     if (s.boot->AllocatePool(EfiLoaderData, sizeof *s.info, (void **)&s.info)) return EFI_LOAD_ERROR;
     memset(s.info, 0, sizeof *s.info);
-    s.info->config_bytes = INFO_CONFIG_BYTES;
-    if (!file_read(s.boot, s.image->DeviceHandle, config_path, s.info->config, &s.info->config_bytes)) {
-        s.info->config_bytes = 0;
-        say(&s, "no \\EFI\\chronovisor\\chronovisor.cfg; defaults are used");
+    if (!file_read(s.boot, s.image->DeviceHandle, config_path, text, &bytes)) {
+        unread = bytes ? "chronovisor.cfg cannot be read, or is longer than 16 KiB" : NULL;
+        say(&s, unread ? unread : "no \\EFI\\chronovisor\\chronovisor.cfg; defaults are used");
+        bytes = 0;
     }
-    struct config config = {s.info->config, s.info->config_bytes};
+    const char *why = config_read(&s.info->config, text, bytes);
     drivers_end(s.boot, s.image->DeviceHandle, &drivers);
-    const char *why = virtualise(&s, &config);
+    if (!why) why = unread ? unread : virtualise(&s);
     EFI_HANDLE volume = drivers_start(s.boot, s.image->DeviceHandle, &drivers);
     say(&s, why ? why : "this machine is watched");
     if (why) print("not watched: %s", why);
     if (why) say(&s, "not watched: the machine boots as if this program were not here");
-    return file_chain(s.boot, handle, volume, &config);
+    return file_chain(s.boot, handle, volume, &s.info->config);
 }

@@ -7,7 +7,7 @@
 #include "visor/core/print.h"
 #include "visor/core/wire.h"
 
-enum { PERIOD_MS = 1000, TOLD_AT_ONCE = 16 };
+enum { TOLD_AT_ONCE = 16 };
 
 struct page {
     uint64_t gpa, *entry;   /* in nested paging */
@@ -23,12 +23,6 @@ static struct {
     uint64_t first, end, period_ns, begun_ns, faults, lost;
     uint8_t copy[PAGE_BYTES];
 } camera;
-
-unsigned camera_tables(const struct config *config)
-{
-    uint64_t n = config_number(config, "camera_pages", 0);
-    return 2 * (n < CAMERA_PAGES_MAX ? (unsigned)n : CAMERA_PAGES_MAX); /* at most one for its 2 MiB, one for its GiB */
-}
 
 bool camera_on(void)
 {
@@ -142,13 +136,13 @@ bool camera_fault(uint64_t gpa, enum vcpu_access access, uint64_t now_ns)
 /* How many pages of RAM the configured range has; the index-th of them is *gpa. */
 static uint64_t look_up(uint64_t index, uint64_t *gpa)
 {
-    uint64_t base, bytes, total = 0;
-    for (unsigned i = 0; guest_ram_span(i, &base, &bytes); i++) {
-        uint64_t end = base + bytes < camera.end ? base + bytes : camera.end;
+    uint64_t at = 0, base, end, total = 0;
+    for (; guest_ram_next(at, &base, &end); at = end) {
+        uint64_t top = end < camera.end ? end : camera.end;
         if (base < camera.first) base = camera.first;
-        if (base >= end) continue;
-        if (index - total < (end - base) / PAGE_BYTES) *gpa = base + (index - total) * PAGE_BYTES;
-        total += (end - base) / PAGE_BYTES;
+        if (base >= top) continue;
+        if (index - total < (top - base) / PAGE_BYTES) *gpa = base + (index - total) * PAGE_BYTES;
+        total += (top - base) / PAGE_BYTES;
     }
     return total;
 }
@@ -178,21 +172,18 @@ static void draw(uint64_t want, uint64_t total, uint64_t seed)
 void camera_init(const struct config *config, uint64_t now_ns)
 {
     static const uint8_t name[CHV_SPACE_NAME_BYTES] = "ram";
-    uint64_t period_ms = config_number(config, "camera_period_ms", PERIOD_MS);
-    uint64_t want = camera_tables(config) / 2, total, base, bytes, end = 0;
+    uint64_t want = config->camera_pages, total, base, bytes = config->camera_bytes, end = 0;
     if (!want) return;
-    camera.first = align_down(config_number(config, "camera_from", 0), PAGE_BYTES);
-    bytes = align_down(config_number(config, "camera_bytes", UINT64_MAX), PAGE_BYTES);
+    camera.first = config->camera_from;
     camera.end = bytes < UINT64_MAX - camera.first ? camera.first + bytes : UINT64_MAX;
-    camera.period_ns = (period_ms < CAMERA_MS_MIN ? CAMERA_MS_MIN : period_ms) * 1000000;
-    camera.content = config_number(config, "camera_content", 1) != 0;
+    camera.period_ns = config->camera_period_ms * 1000000;
+    camera.content = config->camera_content;
     total = look_up(0, &base);
     if (want > total) want = total;
     camera.pages = memory_alloc(want * sizeof *camera.pages, 64);
     camera.count = 0;
-    draw(want, total, config_number(config, "camera_seed", now_ns));
-    for (unsigned i = 0; guest_ram_span(i, &base, &bytes); i++)
-        if (base + bytes > end) end = base + bytes;
+    draw(want, total, config_has(config, "camera_seed") ? config->camera_seed : now_ns);
+    while (guest_ram_next(end, &base, &end)) continue;
     evidence_take(&(struct visor_block){0, end / CHV_SECTOR_BYTES, 0, name, 1, EVIDENCE_RAM, CHV_OP_SPACE, 0, 0});
     begin(now_ns);
     camera.told = camera.count;

@@ -6,11 +6,6 @@
 #include "visor/core/config.h"
 #include "visor/core/vcpu.h"
 
-#define CAMERA_PAGES_MAX 1024u
-#define CAMERA_MS_MIN 10u /* of a period */
-
-/* Tables of nested paging that the sample may take. */
-unsigned camera_tables(const struct config *config);
 
 /* At boot, when there is RAM and evidence: draws the sample and begins; nothing, if no pages are configured. */
 void camera_init(const struct config *config, uint64_t now_ns);

@@ -184,10 +184,8 @@ static const char *line(const char *format, ...)
 /* Controllers that nobody here knows would be a hole in the record. */
 static const char *unknown(const struct config *config)
 {
-    char text[16];
     unsigned known = 0;
     pci_bdf bdf;
-    bool ignore = config_get(config, "unknown_storage", 0, text, sizeof text) && !strcmp(text, "ignore");
     for (unsigned i = 0; pci_find(PCI_CLASS_STORAGE, PCI_CLASS_STORAGE_MASK, i, &bdf); i++) {
         uint32_t class_code = pci_read(bdf, 8) >> 8;
         bool has_mediator = class_code == PCI_CLASS_NVME || class_code == PCI_CLASS_AHCI;
@@ -195,7 +193,7 @@ static const char *unknown(const struct config *config)
         const char *why =
             line("storage controller %02x:%02x.%u (class %06x) is %s", bdf >> 8, bdf >> 3 & 31, bdf & 7, class_code,
                  has_mediator ? "one more than can be watched" : "not one that is watched");
-        if (!ignore) return why;
+        if (!config->ignore_unknown) return why;
         print("%s", why);
     }
     return NULL;
@@ -207,7 +205,7 @@ const char *disks_init(const struct config *config)
     const char *why = unknown(config);
     if (!why) why = evidence_init(config);
     if (why) return why;
-    trim_reads_zeros = config_number(config, "trim_reads_zeros", 0) != 0;
+    trim_reads_zeros = config->trim_reads_zeros;
     for (unsigned kind = 0; kind < 2; kind++)
         for (unsigned i = 0; pci_find(kind ? PCI_CLASS_AHCI : PCI_CLASS_NVME, UINT32_MAX, i, &bdf); i++)
             if (!pci_is_hidden(bdf) && disk_count < DISKS_MAX) add(bdf, !kind);

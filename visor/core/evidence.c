@@ -8,15 +8,13 @@
 #include "visor/forensics/forensics.h"
 #include "visor/iommu/iommu.h"
 
-enum { FINISH_SECONDS = 30 };
-
 static bool print_events;
 static unsigned finish_seconds;
 
 const char *evidence_init(const struct config *config)
 {
-    print_events = config_number(config, "print_events", 0) == 1;
-    finish_seconds = (unsigned)config_number(config, "finish_seconds", FINISH_SECONDS);
+    print_events = config->print_events;
+    finish_seconds = (unsigned)config->finish_seconds;
     return wire_init(config);
 }
 

@@ -22,14 +22,6 @@ bool guest_ram_add(uint64_t gpa, uint64_t n)
     return true;
 }
 
-bool guest_ram_span(unsigned index, uint64_t *base, uint64_t *bytes)
-{
-    if (index >= ram_count) return false;
-    *base = ram[index].base;
-    *bytes = ram[index].bytes;
-    return true;
-}
-
 void guest_ram_own(uint64_t gpa, uint64_t n)
 {
     own = (struct span){gpa, n};

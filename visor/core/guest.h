@@ -26,8 +26,6 @@ bool guest_is_own(uint64_t gpa, uint64_t n);
 
 /* At boot: a range of RAM according to the firmware; adjoining ones become one. False when the table is full. */
 bool guest_ram_add(uint64_t gpa, uint64_t n);
-/* The index-th range of RAM, in no order; false behind the last. */
-bool guest_ram_span(unsigned index, uint64_t *base, uint64_t *bytes);
 /* At boot: a range that is the hypervisor's, whatever the firmware says about it. */
 void guest_ram_own(uint64_t gpa, uint64_t n);
 

@@ -10,7 +10,7 @@
 #include "visor/core/smp.h"
 #include "visor/core/wire.h"
 
-/* Beside own memory: each stretch of 2 MiB with a page that differs takes one, each GiB another. */
+/* Beside own memory and the camera's pages: each stretch of 2 MiB with a page that differs takes one, each GiB another. */
 enum { SPLIT_TABLES = 256 };
 #define NESTED_FLAGS (PAGING_PRESENT | PAGING_WRITE | PAGING_USER)
 
@@ -31,9 +31,8 @@ static void hide_own_memory(void)
 void machine_init(const struct boot_info *info, unsigned levels, unsigned address_bits, uint64_t *nested_root,
                   uint64_t *own_root)
 {
-    const struct config config = {info->config, info->config_bytes};
-    unsigned tables = paging_tables(levels, address_bits), more = tables + SPLIT_TABLES + camera_tables(&config);
-    more += (unsigned)(info->own_bytes / PAGING_LARGE_BYTES);
+    unsigned tables = paging_tables(levels, address_bits), more = tables + SPLIT_TABLES;
+    more += 2 * (unsigned)info->config.camera_pages + (unsigned)(info->own_bytes / PAGING_LARGE_BYTES);
     own_base = info->own_base;
     own_bytes = info->own_bytes;
     if (!paging_init(&own, levels, address_bits, PAGING_PRESENT | PAGING_WRITE,

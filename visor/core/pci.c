@@ -42,28 +42,6 @@ void pci_write(pci_bdf bdf, unsigned reg, uint32_t value)
     out32(DATA, value);
 }
 
-bool pci_parse(const char *text, pci_bdf *bdf)
-{
-    unsigned digits[5] = {0};
-    static const char form[] = "hh:hh.h";
-    if (strlen(text) != sizeof form - 1) return false;
-    for (unsigned i = 0, n = 0; form[i]; i++) {
-        char c = text[i];
-        if (form[i] != 'h') {
-            if (c != form[i]) return false;
-            continue;
-        }
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                                                : 16;
-        if (digit > 15) return false;
-        digits[n++] = digit;
-    }
-    unsigned bus = digits[0] << 4 | digits[1], device = digits[2] << 4 | digits[3];
-    *bdf = (pci_bdf)(bus << 8 | device << 3 | digits[4]);
-    return device < 32 && digits[4] < 8;
-}
-
 bool pci_find(uint32_t class_code, uint32_t mask, unsigned index, pci_bdf *bdf)
 {
     for (unsigned slot = 0; slot < BUSES * 32; slot++) {
@@ -267,17 +245,7 @@ static unsigned buses(void)
     return last;
 }
 
-static void hide_configured(const struct config *config)
-{
-    char text[16];
-    pci_bdf bdf;
-    for (unsigned i = 0; config_get(config, "hide", i, text, sizeof text); i++) {
-        bool done = pci_parse(text, &bdf) && pci_hide(bdf);
-        print(done ? "%s is hidden" : "%s cannot be hidden", text);
-    }
-}
-
-void pci_init(uint64_t rsdp, const struct config *config)
+const char *pci_init(uint64_t rsdp, const struct config *config)
 {
     const uint8_t *mcfg = acpi_table(rsdp, "MCFG");
     vcpu_watch_ports(ADDRESS, 8);
@@ -291,5 +259,10 @@ void pci_init(uint64_t rsdp, const struct config *config)
             !mmio_register(ecam_base, (uint64_t)(last - ecam_first + 1) << 20, &mapped, NULL))
             panic("configuration space cannot be watched");
     }
-    hide_configured(config);
+    for (unsigned i = 0; i < config->hidden; i++) {
+        pci_bdf bdf = (pci_bdf)config->hide[i];
+        if (!pci_hide(bdf)) return "not every function can be hidden that is to be (hide)";
+        print("%02x:%02x.%u is hidden", bdf >> 8, bdf >> 3 & 31, bdf & 7u);
+    }
+    return NULL;
 }

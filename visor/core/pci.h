@@ -13,11 +13,8 @@ typedef uint16_t pci_bdf;
 #define PCI_CLASS_STORAGE_MASK 0xff0000 /* whatever subclass and interface */
 
 /* At boot: watches the configuration ports, learns from ACPI where configuration space is mapped (rsdp 0: nowhere), and
- * hides the functions that the configuration names (`hide BUS:DEVICE.FUNCTION`, in hexadecimal as lspci has them). */
-void pci_init(uint64_t rsdp, const struct config *config);
-
-/* "bb:dd.f". False if it is not that. */
-bool pci_parse(const char *text, pci_bdf *bdf);
+ * hides the functions that the configuration names. NULL, or why not. */
+const char *pci_init(uint64_t rsdp, const struct config *config);
 
 /* reg is a multiple of 4 below 256. */
 uint32_t pci_read(pci_bdf bdf, unsigned reg);

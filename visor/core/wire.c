@@ -12,7 +12,7 @@
 #include "visor/net/udp.h"
 #include "visor/out/sender.h"
 
-enum { BARS = 6, RING_MIB_DEFAULT = 16, COMMAND = 4, COMMAND_MASTER = 1 << 2 };
+enum { BARS = 6, COMMAND = 4, COMMAND_MASTER = 1 << 2 };
 
 static struct {
     bool on;
@@ -75,12 +75,6 @@ static bool random_bytes(uint8_t *out, size_t n)
     return true;
 }
 
-static bool read_address(const struct config *config, const char *name, uint8_t address[4])
-{
-    char text[20];
-    return config_get(config, name, 0, text, sizeof text) && udp_parse_address(text, address);
-}
-
 /* The card is the guest's again, and not busy with memory that will be. */
 static void stop(void)
 {
@@ -107,36 +101,31 @@ static const char *begin(const struct udp_config *u, struct sender_config *s, ui
 
 static const char *start(const struct config *config)
 {
-    struct sender_config s = {.transmit = udp_transmit, .arg = &wire.udp};
-    if (config_number(config, "requests", 1)) s.request = capture_request;
-    struct udp_config u = {.mask = {255, 255, 255, 0}, .port = 7788};
-    char text[CHV_WIRE_NAME_BYTES];
-    if (!config_hex(config, "key", s.key, sizeof s.key)) return "key is not 64 hexadecimal digits";
+    struct sender_config s = {.transmit = udp_transmit, .arg = &wire.udp, .gap_when_full = config->gap_when_full};
+    struct udp_config u = {.port = 7788, .peer_port = (uint16_t)config->port};
+    if (config->requests) s.request = capture_request;
     if (!random_bytes(s.seed, sizeof s.seed)) return "the processor has no random numbers (RDRAND)";
-    if (!config_get(config, "sensor", 0, text, sizeof text)) memcpy(text, "visor", 6);
-    memcpy(s.sensor, text, strlen(text));
-    s.gap_when_full = config_get(config, "when_full", 0, text, sizeof text) && !strcmp(text, "gap");
-    if (!read_address(config, "address", u.address) || !read_address(config, "collector", u.peer))
-        return "address or collector is not an IPv4 address";
-    read_address(config, "mask", u.mask);
-    read_address(config, "gateway", u.gateway);
-    u.peer_port = (uint16_t)config_number(config, "port", 7788);
+    memcpy(s.key, config->key, sizeof s.key);
+    memcpy(s.sensor, config->sensor, sizeof s.sensor);
+    memcpy(u.address, config->address, 4);
+    memcpy(u.peer, config->collector, 4);
+    memcpy(u.mask, config->mask, 4);
+    memcpy(u.gateway, config->gateway, 4);
     if (pci_read(wire.bdf, 0) == UINT32_MAX) return "nic: there is no such PCI function";
     if (!pci_hide(wire.bdf)) return "nic cannot be hidden";
-    const char *why = begin(&u, &s, config_number(config, "ring_mib", RING_MIB_DEFAULT) << 20);
+    const char *why = begin(&u, &s, config->ring_mib << 20);
     if (why) stop();
     return why;
 }
 
 const char *wire_init(const struct config *config)
 {
-    char text[16];
-    bool asked = config_get(config, "nic", 0, text, sizeof text);
-    if (!asked) return config_get(config, "collector", 0, text, sizeof text) ? "there is a collector, and no nic" : NULL;
-    const char *why = pci_parse(text, &wire.bdf) ? start(config) : "nic is not a PCI function";
+    if (config->nic == CONFIG_NONE) return NULL;
+    wire.bdf = (pci_bdf)config->nic;
+    const char *why = start(config);
     wire.on = !why;
     if (wire.on) hypercall_init(config);
-    print("network card %s: %s", text, why ? why : "the hypervisor's");
+    print("network card %02x:%02x.%u: %s", wire.bdf >> 8, wire.bdf >> 3 & 31, wire.bdf & 7u, why ? why : "the hypervisor's");
     return why;
 }
 

@@ -16,10 +16,8 @@ static bool has_key;
 
 void hypercall_init(const struct config *config)
 {
-    char text[64];
-    has_key = config_hex(config, "hypercall", (uint8_t *)key, sizeof key);
-    if (has_key || config_get(config, "hypercall", 0, text, sizeof text))
-        print("hypercalls: %s", has_key ? "for who has the key" : "none: the key is not 32 hexadecimal digits");
+    has_key = config_has(config, "hypercall");
+    memcpy(key, config->hypercall, sizeof key);
 }
 
 static bool sane_run(const struct chv_hypercall_run *run)

@@ -32,12 +32,11 @@ const char *visor_init(const struct boot_info *info)
     }
     iommu_init(info->acpi_rsdp, bits, info->own_base, info->own_bytes);
     apic_init();
-    const struct config config = {info->config, info->config_bytes};
     clock_init(info->tsc_hz, info->tsc_start, info->utc_ns);
-    pci_init(info->acpi_rsdp, &config);
+    if ((why = pci_init(info->acpi_rsdp, &info->config))) return why;
     power_init(info->acpi_rsdp);
-    if ((why = disks_init(&config))) return why;
-    camera_init(&config, clock_ns());
+    if ((why = disks_init(&info->config))) return why;
+    camera_init(&info->config, clock_ns());
     iommu_start(info->acpi_rsdp); /* last: what it is told is in memory that goes back to the firmware if we give up */
     print("%u processors, %u address bits, memory at %llx + %llu KiB, %llu KiB of it free", info->processors, bits,
           (unsigned long long)info->own_base, (unsigned long long)info->own_bytes >> 10,
