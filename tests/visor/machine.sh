@@ -8,10 +8,12 @@
 #
 # MACHINE_CPU, MACHINE_SMP, MACHINE_CONFIG (more lines of chronovisor.cfg), MACHINE_UNKNOWN (refuse: the partition's own controller
 # is one that is not watched), MACHINE_PLAIN=1 (the kernel without us), MACHINE_OPTIONS (more for the kernel), MACHINE_MEMORY. Needs no KVM.
+# QEMU: the qemu-system-x86_64 to use, for another version than the one in PATH: one emulator's idea of a processor proves little.
 # SOURCE is the project's root, BUILD its build.
 
 MACHINE_SECONDS=${MACHINE_SECONDS:-150} # how long to wait for one that is stuck
 OVMF=${OVMF:-/usr/share/OVMF}
+QEMU=${QEMU:-qemu-system-x86_64}
 
 machine_build() {
   local dir=$1 kernel root=$1/root source which=() orders=()
@@ -90,12 +92,12 @@ machine_qemu() {
   # virtio-blk's option ROM and network cards would make the firmware look for a network for a minute
   [[ ! -d $dir/esp ]] ||
     esp=(-drive "file=fat:$dir/esp,format=raw,if=none,id=esp,readonly=on" -device virtio-blk-pci,drive=esp,bootindex=1,romfile=)
-  timeout --foreground "$MACHINE_SECONDS" qemu-system-x86_64 -M q35 -accel tcg -cpu "${MACHINE_CPU:-EPYC,+svm,+npt}" -smp "${MACHINE_SMP:-1}" \
+  timeout --foreground "$MACHINE_SECONDS" "$QEMU" -M q35 -accel tcg -cpu "${MACHINE_CPU:-EPYC,+svm,+npt}" -smp "${MACHINE_SMP:-1}" \
     -m "${MACHINE_MEMORY:-512M}" -nodefaults -display none -no-reboot -nic none -serial stdio \
     -drive "if=pflash,format=raw,readonly=on,file=$OVMF/OVMF_CODE_4M.fd" -drive "if=pflash,format=raw,file=$dir/vars.fd" \
     "${esp[@]}" "$@" </dev/null 2>"$dir/qemu.err" | stdbuf -oL tr -d '\r' >"$dir/console" || { machine_died "$dir"; return 1; }
 }
 
 machine_died() {
-  { echo "the machine did not come to its end:"; grep -v 'TCG doesn.t support' "$1/qemu.err" | tail -n 5; tail -n 20 "$1/console"; } >&2
+  { echo "the machine did not come to its end:"; grep -v 'TCG doesn.t support' "$1/qemu.err" | tail -n 5 || true; tail -n 20 "$1/console"; } >&2
 }

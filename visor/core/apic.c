@@ -5,8 +5,9 @@
 #include "visor/core/smp.h"
 
 enum { APIC_ID = 0x20, APIC_EOI = 0xb0, APIC_LDR = 0xd0, APIC_DFR = 0xe0, APIC_ICR = 0x300, APIC_ICR_HIGH = 0x310 };
-enum { MODE_SMI = 2, MODE_NMI = 4, MODE_INIT = 5, MODE_SIPI = 6, BASE_X2APIC = 1 << 10, BASE_ENABLED = 1 << 11 };
+enum { MODE_FIXED = 0, MODE_SMI = 2, MODE_NMI = 4, MODE_INIT = 5, MODE_SIPI = 6, BASE_X2APIC = 1 << 10, BASE_ENABLED = 1 << 11 };
 enum { ICR_LOGICAL = 1 << 11, ICR_PENDING = 1 << 12, ICR_ASSERT = 1 << 14, ICR_LEVEL = 1 << 15 };
+#define X2APIC_RESERVED 0xfff33000u
 enum { TO_SELF = 1, TO_ALL = 2, TO_OTHERS = 3, KICK_TRIES = 1000000, MESSAGES_BYTES = 1 << 20 };
 
 static uint64_t page; /* where the xAPIC is */
@@ -38,21 +39,30 @@ static void deliver(struct vcpu *from, unsigned mode, uint64_t icr, uint32_t des
     }
 }
 
-void apic_icr_write(struct vcpu *vcpu, uint64_t icr, bool x2apic)
+static void icr_write(struct vcpu *vcpu, uint64_t icr, bool x2apic)
 {
     unsigned mode = icr >> 8 & 7;
     if (mode == MODE_SMI) return; /* the firmware's, not the guest's to send */
     if (mode != MODE_INIT && mode != MODE_SIPI) {
-        if (x2apic)
-            wrmsr(MSR_X2APIC_ICR, icr);
-        else
+        if (!x2apic)
             mmio_real_write(page + APIC_ICR, 4, (uint32_t)icr);
+        else if (mode == MODE_FIXED || mode == MODE_NMI) /* the others are reserved there */
+            wrmsr(MSR_X2APIC_ICR, icr);
         return;
     }
     if (mode == MODE_INIT && icr & ICR_LEVEL && !(icr & ICR_ASSERT))
         return; /* de-assertion: no processor does anything */
     uint32_t destination = x2apic ? (uint32_t)(icr >> 32) : (uint32_t)(mmio_real_read(page + APIC_ICR_HIGH, 4) >> 24);
     deliver(vcpu, mode, icr, destination, x2apic);
+}
+
+bool apic_icr_msr(struct vcpu *vcpu, uint64_t icr)
+{
+    if (!x2apic_on() || icr & X2APIC_RESERVED) return false; /* the #GP would be ours */
+    machine_lock();
+    icr_write(vcpu, icr, true);
+    machine_unlock();
+    return true;
 }
 
 static struct vcpu *current(void)
@@ -71,7 +81,7 @@ static bool page_write(void *arg, uint64_t offset, unsigned width, uint64_t valu
     if (offset == APIC_LDR) current()->logical_id = (uint8_t)(value >> 24);
     if (offset == APIC_DFR) current()->clustered = value >> 28 != 15;
     if (offset == APIC_ICR)
-        apic_icr_write(current(), (uint32_t)value, false);
+        icr_write(current(), (uint32_t)value, false);
     else
         mmio_real_write(page + offset, 4, (uint32_t)value);
     return true;

@@ -20,8 +20,8 @@ void smp_enter(struct vcpu *vcpu);
 /* At boot: watches the xAPIC page. */
 void apic_init(void);
 
-/* The guest writes the interrupt command register; x2apic: in that format (destination in the upper half). */
-void apic_icr_write(struct vcpu *vcpu, uint64_t icr, bool x2apic);
+/* The guest writes x2APIC's interrupt command register. False: #GP. */
+bool apic_icr_msr(struct vcpu *vcpu, uint64_t icr);
 
 /* The guest writes IA32_APIC_BASE: its address must stay. False: #GP. */
 bool apic_base_write(uint64_t value);

@@ -73,10 +73,7 @@ static bool write(struct svm_cpu *cpu, uint32_t msr, uint64_t value)
     case MSR_APIC_BASE:
         return apic_base_write(value);
     case MSR_X2APIC_ICR:
-        machine_lock();
-        apic_icr_write(cpu->vcpu, value, true);
-        machine_unlock();
-        return true;
+        return apic_icr_msr(cpu->vcpu, value);
     default:
         return is_pinned(msr);
     }
