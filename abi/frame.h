@@ -148,7 +148,7 @@ enum chv_reply_state {
     CHV_REPLY_STOPPED = 3,
     CHV_REPLY_REFUSED = 4, /* it makes no sense, or not on this machine */
     CHV_REPLY_NO_ROOM = 5, /* the list of devices is full */
-    CHV_REPLY_CUT = 6,     /* the tables map more than the machine can mean: what was recorded is the first part */
+    CHV_REPLY_CUT = 6,     /* the tables map, or lead to, more than the machine can mean: what was recorded is the first part */
 };
 
 struct chv_wire_stretch {

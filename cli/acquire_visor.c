@@ -22,6 +22,7 @@ struct job {
     struct chv_reply reply; /* the last one */
     struct control_message m;
     uint64_t began_ns, durable_ns;
+    bool unlisted; /* more runs of pages than a map lists */
 };
 
 /* A signal only asks; the sensor is told to stop first. File scope because handlers take no argument. */
@@ -111,7 +112,7 @@ static int describe(struct job *j, const struct ram_capture *c, uint64_t *seq, s
 {
     json_t *root = ram_capture_to_json(c);
     char *text = root ? json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
-    int code = text ? control_note(j->fd, CAPTURE_PREFIX "ram", text, seq, err) : chv_err_set(err, ENOMEM, "out of memory");
+    int code = text ? control_note(j->fd, CAPTURE_PREFIX "ram", text, seq, &j->unlisted, err) : chv_err_set(err, ENOMEM, "out of memory");
     free(text);
     json_decref(root);
     return code;
@@ -166,7 +167,7 @@ static int follow(struct job *j, uint64_t from, uint64_t to, struct chv_err *err
     case CHV_REPLY_DONE:
         return 0;
     case CHV_REPLY_CUT:
-        fprintf(stderr, "note: the page tables map more than such a machine can have; cut off\n");
+        fprintf(stderr, "note: the page tables map, or lead to, more than such a machine can have; cut off at 0x%" PRIx64 "\n", j->reply.position);
         return 0;
     case CHV_REPLY_REFUSED:
         return chv_err_set(err, EINVAL, j->request.kind == CHV_REQUEST_WALK ? "there are no page tables of 64 bits at 0x%" PRIx64
@@ -180,8 +181,8 @@ static void print_result(const struct job *j, const char *space, uint64_t seq)
 {
     double seconds = (double)(j->durable_ns - j->began_ns) / 1e9;
     if (j->args->json)
-        printf("{\"space\": \"%s\", \"road\": \"visor\", \"pages\": %" PRIu64 ", \"seconds\": %.3f, \"cut\": %s, \"seq\": %" PRIu64 "}\n", space,
-               j->reply.pages, seconds, j->reply.state == CHV_REPLY_CUT ? "true" : "false", seq);
+        printf("{\"space\": \"%s\", \"road\": \"visor\", \"pages\": %" PRIu64 ", \"seconds\": %.3f, \"cut\": %s, \"unlisted\": %s, \"seq\": %" PRIu64 "}\n", space,
+               j->reply.pages, seconds, j->reply.state == CHV_REPLY_CUT ? "true" : "false", j->unlisted ? "true" : "false", seq);
     else
         printf("%s: %" PRIu64 " pages recorded in %.1f s while the machine ran, %.1f MB/s; seq:%" PRIu64 "\n", space, j->reply.pages, seconds,
                (double)j->reply.pages * 4096 / 1e6 / (seconds > 0 ? seconds : 1), seq);
@@ -208,12 +209,18 @@ static int acquire_process(struct job *j, const char *space, uint64_t *seq, stru
     uint64_t begun = clock_now_ns();
     int code = follow(j, 0, UINT64_C(1) << 47, err);
     if (code < 0) return code;
+    if (!j->reply.pages)
+        return chv_err_set(err, ENOENT, "the page tables at 0x%" PRIx64 " map no page of the machine's memory%s", j->request.table,
+                           j->reply.state == CHV_REPLY_CUT ? ", as far as they were walked" : "");
     snprintf(map, sizeof map, "map:%s", space + strlen("proc:"));
     snprintf(head, sizeof head,
              "{\"kind\":\"process\",\"format\":1,\"road\":\"visor\",\"time\":\"%s\",\"time_ns\":%" PRIu64 ",\"bytes\":%" PRIu64
              ",\"truncated\":%s,\"source\":\"the hypervisor\",\"cr3\":\"0x%" PRIx64 "\"}",
              clock_format(begun, time), begun, j->reply.pages * 4096, j->reply.state == CHV_REPLY_CUT ? "true" : "false", j->request.table);
-    return control_note(j->fd, map, head, seq, err);
+    code = control_note(j->fd, map, head, seq, &j->unlisted, err);
+    if (code == 0 && j->unlisted)
+        fprintf(stderr, "note: so many runs of pages that %s lists the first of them only; the pages of all are recorded\n", map);
+    return code;
 }
 
 int acquire_visor(const struct cli_args *args)

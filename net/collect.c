@@ -141,6 +141,7 @@ static int on_note(void *arg, const char *space, const char *text)
     struct chv_err err = {0};
     int r = mark_capture(&c->sink, space, text, &m.last_seq, &err);
     m.durable = c->sink.durable;
+    if (strncmp(space, "map:", 4) == 0 && c->sink.walked.unlisted_pages > 0) m.code = E2BIG;
     if (r < 0) m = (struct control_message){.kind = CONTROL_ERROR, .code = (uint32_t)err.code, .bytes = (uint32_t)strlen(err.text)};
     control_answer(&c->control, m, err.text);
     if (r < 0 && r != -EINVAL) c->err = err;

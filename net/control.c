@@ -216,7 +216,7 @@ int control_ask(int fd, const struct chv_request *request, uint8_t *reply, size_
     return chv_err_set(err, EHOSTDOWN, "no sensor answers the collector: it is off, or has not 'requests' configured");
 }
 
-int control_note(int fd, const char *space, const char *text, uint64_t *last_seq, struct chv_err *err)
+int control_note(int fd, const char *space, const char *text, uint64_t *last_seq, bool *part, struct chv_err *err)
 {
     char name[CHV_WIRE_NAME_BYTES] = {0};
     uint8_t payload[CHV_WIRE_CHUNK_BYTES + 1];
@@ -226,5 +226,6 @@ int control_note(int fd, const char *space, const char *text, uint64_t *last_seq
     while (code == 0 && m.kind != CONTROL_NOTED) code = receive(fd, 30000, &m, payload, err);
     if (code == -ETIMEDOUT) code = chv_err_set(err, ETIMEDOUT, "the collector does not answer");
     *last_seq = m.last_seq;
+    *part = m.code == E2BIG;
     return code;
 }

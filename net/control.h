@@ -29,7 +29,7 @@ struct control_message {
     uint32_t magic;
     uint32_t kind;     /* enum control_kind */
     uint32_t bytes;    /* of the payload */
-    uint32_t code;     /* ERROR: errno; else 0 */
+    uint32_t code;     /* ERROR: errno; NOTED: E2BIG if the map lists a part only; else 0 */
     uint64_t durable;  /* of the collector: records of the stream that are durable */
     uint64_t last_seq; /* and the last durable event */
 };
@@ -67,6 +67,7 @@ void control_answer(struct control *c, struct control_message m, const void *pay
 int control_connect(const char *store_dir, int *fd, struct chv_err *err);
 /* Ask, and wait for the reply that fits, asking again; 10 s. reply[CHV_WIRE_REPLY_BYTES_MAX], of which *bytes are filled. */
 int control_ask(int fd, const struct chv_request *request, uint8_t *reply, size_t *bytes, struct control_message *m, struct chv_err *err);
-int control_note(int fd, const char *space, const char *text, uint64_t *last_seq, struct chv_err *err);
+/* *part: the runs were too many, and the map says that it lists only the first. */
+int control_note(int fd, const char *space, const char *text, uint64_t *last_seq, bool *part, struct chv_err *err);
 
 #endif

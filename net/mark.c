@@ -92,7 +92,13 @@ int mark_capture(struct sink *s, const char *space, const char *text, uint64_t *
     if (is_own(space, CAPTURE_PREFIX) && strlen(text) < CAPTURE_BYTES) return write_text(s, space, text, CAPTURE_BYTES, last_seq, err);
     if (!is_own(space, MAP_PREFIX) || strchr(text, '\n') || strncmp(s->walked.name, "proc:", 5) != 0 || strcmp(s->walked.name + 5, space + 4) != 0)
         return chv_err_set(err, EINVAL, "'%.32s' does not describe what was recorded, or at too great a length", space);
-    char *whole = walked_text(&s->walked, text);
+    json_t *head = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(head)) {
+        json_decref(head);
+        return chv_err_set(err, EINVAL, "'%.32s': what is said of it is no JSON object", space);
+    }
+    char *whole = walked_text(&s->walked, head);
+    json_decref(head);
     size_t size = whole ? (strlen(whole) / CHV_WIRE_BLOCK_BYTES + 1) * CHV_WIRE_BLOCK_BYTES : 0;
     int r = whole ? write_text(s, space, whole, size, last_seq, err) : chv_err_set(err, ENOMEM, "out of memory");
     free(whole);

@@ -3,7 +3,7 @@
  *   memory-sensor HOST PORT KEYFILE SEED IMAGE [SLOW]
  *
  * RAM is 24 MiB at 256 MiB, with a hole of 1 MiB in it; every second page is zeros. IMAGE gets what it holds. Prints the address of a
- * top-level page table that maps 512 of its pages at 400000h, and runs until its standard input ends. SLOW: milliseconds between polls. */
+ * top-level page table that maps 512 of its pages at 400000h, of one that leads to the same page for ever, and of one that leads nowhere, and runs until its standard input ends. SLOW: milliseconds between polls. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -87,6 +87,10 @@ static void fill(uint64_t seed, const char *image)
     memset(t, 0, 4 * 4096);
     for (uint64_t i = 0; i < 3; i++) t[512 * i + (i == 2 ? 2 : 0)] = (RAM_AT + (i + 1) * 4096) | 7;
     for (uint64_t i = 0; i < 512; i++) t[1536 + i] = (RAM_AT + (511 - i + 4) * 4096) | (i < 256 ? 5 : UINT64_C(0x8000000000000007));
+    for (uint64_t i = 0; i < 3; i++) /* pages 600 to 602 lead to 603 by all of their entries; that maps one page */
+        for (uint64_t k = 0; k < 512; k++) t[512 * (600 + i) + k] = (RAM_AT + (601 + i) * 4096) | 7;
+    memset(t + 512 * 603, 0, 2 * 4096);
+    t[512 * 603 + 7] = (RAM_AT + 4096 * 4) | 7;
     int out = open(image, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     CHECK(out >= 0 && write(out, ram, RAM_BYTES) == (ssize_t)RAM_BYTES);
     close(out);
@@ -106,7 +110,7 @@ int main(int argc, char **argv)
     void *ring = malloc(n);
     struct chv_device device = {.name = "disk:nvme0n1", .bytes = 1 << 20};
     CHECK(ring && sender_init(&sender, &config, ring, n) == 0 && sender_device(&sender, &device) == 0);
-    printf("%llx\n", (unsigned long long)RAM_AT);
+    printf("%llx %llx %llx\n", (unsigned long long)RAM_AT, (unsigned long long)RAM_AT + 600 * 4096, (unsigned long long)RAM_AT + 604 * 4096);
     fflush(stdout);
     int slow = argc > 6 ? atoi(argv[6]) : 0;
     for (struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = 0, .events = POLLIN}}; !(p[1].revents & (POLLHUP | POLLIN));) {

@@ -218,6 +218,27 @@ static void walks(void)
     ask(CHV_REQUEST_WALK, ++id, 0, PROCESS_BYTES, arena_gpa(0));
     struct chv_reply r = finish(id);
     CHECK(r.state == CHV_REPLY_CUT && r.pages == (ARENA_PAGES - 1) * 4);
+    /* tables that map nothing, and would take 2^35 steps to say so: all of a level's entries lead to the same table, and the last is empty */
+    for (unsigned levels = 1; levels <= 3; levels++) {
+        memory_guest();
+        memset(arena, 0, 4 * 4096);
+        for (unsigned level = 0; level < levels; level++)
+            for (unsigned i = 0; i < 512; i++) t[512 * level + i] = arena_gpa(level + 1) | 7;
+        ask(CHV_REQUEST_WALK, ++id, 0, PROCESS_BYTES, arena_gpa(0));
+        unsigned polls = 0;
+        while (capture_poll()) polls++;
+        r = ask(CHV_REQUEST_RAM, id, 0, 0, 0);
+        CHECK(r.state == CHV_REPLY_CUT && !r.pages && polls <= (ARENA_PAGES - 1) / 2 && r.position < PROCESS_BYTES);
+    }
+    /* one page again and again, and empty entries in between */
+    memory_guest();
+    for (unsigned i = 0; i < 512; i++) t[i] = i % 2 ? arena_gpa(0) | 7 : 0;
+    ask(CHV_REQUEST_WALK, ++id, 0, PROCESS_BYTES, arena_gpa(0));
+    r = finish(id);
+    CHECK(r.state == CHV_REPLY_CUT && r.pages > ARENA_PAGES * 2 && r.pages < ARENA_PAGES * 4);
+    memory_guest(); /* as it was, with much that is empty: to its end */
+    ask(CHV_REQUEST_WALK, ++id, 0, PROCESS_BYTES, arena_gpa(0));
+    CHECK(finish(id).state == CHV_REPLY_DONE);
     CHECK(ask(CHV_REQUEST_WALK, ++id, 0, PROCESS_BYTES, arena_gpa(OWN_PAGE)).state == CHV_REPLY_REFUSED);
     CHECK(ask(CHV_REQUEST_WALK, ++id, 0, PROCESS_BYTES, 4096).state == CHV_REPLY_REFUSED);
     /* another process takes its place on the wire: nothing goes there under a wrong name */

@@ -3,7 +3,8 @@
 #include "visor/core/print.h"
 #include "visor/forensics/forensics.h"
 
-enum { PAGES_A_POLL = 16, STEPS_A_POLL = 64, MAPPED_MOST = 4 }; /* times the RAM: shared pages count for each mapping */
+enum { PAGES_A_POLL = 16, STEPS_A_POLL = 64 };
+enum { BUDGET = 16, PAGE_COST = 4 }; /* of a walk, for each page of the RAM; of a mapped page, shared ones each time. An empty entry costs 1 */
 #define ZEROS_MOST (UINT64_C(1) << 30) /* of one record */
 
 static struct {
@@ -15,7 +16,7 @@ static struct {
     uint64_t zeros, zeros_end; /* pages from there up to here are zeros, and no record says so yet */
     uint8_t zeros_flags;
     struct guest_paging paging;
-    uint64_t mapped, mapped_most; /* pages that the tables map */
+    uint64_t budget; /* tables may lead to themselves, or to the same empty one for ever */
 } job;
 
 static bool put_zeros(void)
@@ -75,16 +76,16 @@ static bool step_walk(unsigned *pages)
     uint64_t base, end;
     bool is_ram;
     if (job.position >= job.request.end) return finish(CHV_REPLY_DONE);
-    if (job.mapped >= job.mapped_most) return finish(CHV_REPLY_CUT);
+    if (job.budget < PAGE_COST) return finish(CHV_REPLY_CUT);
     bool mapped = guest_leaf(&job.paging, job.position, &leaf);
     uint64_t gpa = align_down(leaf.gpa, PAGE_BYTES), rest = leaf.bytes - (job.position & (leaf.bytes - 1));
     if (mapped) {
         if (!put_page(job.position, gpa, flags_of(leaf.flags), &is_ram)) return false;
         if (!is_ram && guest_ram_next(gpa, &base, &end) && base > gpa && base - gpa < rest) rest = base - gpa;
         if (is_ram) rest = PAGE_BYTES;
-        job.mapped++;
         ++*pages;
     }
+    job.budget -= mapped ? PAGE_COST : 1;
     job.position += rest;
     return true;
 }
@@ -127,7 +128,7 @@ static void begin(const struct chv_request *r)
     job.request = *r;
     job.position = r->first;
     for (uint64_t at = 0; guest_ram_next(at, &base, &end); at = ram_end = end) ram_bytes += end - base;
-    job.mapped_most = ram_bytes / PAGE_BYTES * MAPPED_MOST;
+    job.budget = ram_bytes / PAGE_BYTES * BUDGET;
     job.state = CHV_REPLY_RUNNING;
     if (r->kind == CHV_REQUEST_STOP)
         job.state = CHV_REPLY_STOPPED;

@@ -18,6 +18,7 @@ void hypercall_init(const struct config *config)
 {
     has_key = config_has(config, "hypercall");
     memcpy(key, config->hypercall, sizeof key);
+    if (has_key) print("hypercalls: for who has the key");
 }
 
 static bool sane_run(const struct chv_hypercall_run *run)
