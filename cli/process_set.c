@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sensor/memory/text_space.h"
+
 static int open_acquired(const struct cli_args *args, const char *at_option, const char *name, struct process_set *s)
 {
     struct chv_err err;
@@ -75,8 +77,10 @@ static int get_acquired(const struct cli_args *args, const struct process_set *s
     struct chv_err err;
     struct chv_view *view = NULL;
     const struct chv_space *map;
+    uint64_t seq;
     int r = chv_store_find_space(s->store, s->map_space, &map, &err);
-    if (r == 0) r = chv_view_open(s->store, map, chv_view_seq(s->view), NULL, &view, &err);
+    if (r == 0) r = text_space_seq(s->store, map, chv_view_seq(s->view), &seq, &err);
+    if (r == 0) r = chv_view_open(s->store, map, seq, NULL, &view, &err);
     if (r < 0) return cli_fail(args, &err);
     uint64_t bytes = chv_view_size_bytes(view);
     char *text = bytes <= PROCESS_MAP_BYTES_MAX ? malloc(bytes) : NULL;

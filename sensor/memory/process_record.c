@@ -7,8 +7,9 @@
 #include "base/clock.h"
 #include "sensor/memory/joint.h"
 #include "sensor/memory/process_pages.h"
+#include "sensor/memory/text_space.h"
 
-enum { PAGE = PHYSMEM_PAGE_BYTES, CHUNK_PAGES = 64 };
+enum { PAGE = PHYSMEM_PAGE_BYTES };
 #define PAGE_SECTORS (PAGE / CHV_SECTOR_BYTES)
 
 struct run {
@@ -74,15 +75,10 @@ static int record_map(struct run *r, struct chv_err *err)
     if (padded) memcpy(padded, text, text_bytes);
     free(text);
     if (!padded) return chv_err_set(err, ENOMEM, "out of memory");
-    uint16_t id;
+    uint16_t id = 0;
     code = sink_space(&r->sink, p->map_space, bytes, CHV_REST_ZERO, &id, err);
-    uint16_t process = r->target.space;
-    r->target.space = id;
-    for (size_t at = 0; at < bytes && code >= 0; at += (size_t)CHUNK_PAGES * PAGE) {
-        size_t n = bytes - at < (size_t)CHUNK_PAGES * PAGE ? bytes - at : (size_t)CHUNK_PAGES * PAGE;
-        code = append(r, CHV_OP_FOUND, at, n, padded + at, err);
-    }
-    r->target.space = process;
+    const struct text_space to = {.id = id, .flags = r->time_ns ? CHV_EVENT_IMPORTED : 0, .block_bytes = r->target.block_bytes, .time_ns = r->time_ns};
+    if (code >= 0) code = text_space_write(&r->sink, &to, (const char *)padded, bytes, err);
     free(padded);
     return code < 0 ? code : 0;
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sensor/memory/text_space.h"
+
 int ram_capture_space_name(const char *space, char name[CHV_SPACE_NAME_BYTES + 1], struct chv_err *err)
 {
     size_t n = strlen(space), most = CHV_SPACE_NAME_BYTES - strlen(CAPTURE_PREFIX);
@@ -30,23 +32,20 @@ int ram_capture_write(const struct sink *sink, uint16_t id, uint32_t block_bytes
         r = chv_err_set(err, E2BIG, "the guest has too many processors and memory ranges to be described");
     if (r == 0) {
         memcpy(padded, text, bytes);
-        uint32_t used = (uint32_t)((bytes / block_bytes + 1) * block_bytes); /* a NUL behind it, always */
-        struct chv_record records[2] = {
-            {.space = id, .op = CHV_OP_FOUND, .sectors = used / CHV_SECTOR_BYTES, .time_ns = time_ns, .data = padded},
-            {.space = id, .op = CHV_OP_ZERO, .sectors = (CAPTURE_BYTES - used) / CHV_SECTOR_BYTES,
-             .lba = used / CHV_SECTOR_BYTES, .time_ns = time_ns},
-        };
-        r = sink_append(sink, records, used < CAPTURE_BYTES ? 2 : 1, err);
+        const struct text_space to = {.id = id, .block_bytes = block_bytes, .time_ns = time_ns, .end = CAPTURE_BYTES};
+        r = text_space_write(sink, &to, padded, (bytes / block_bytes + 1) * block_bytes, err); /* a NUL behind it, always */
     }
     free(text);
     free(padded);
     return r;
 }
 
-/* The text of the description as of `seq`, NUL-terminated, in `text`. */
+/* The text of the description in force at `seq`, NUL-terminated, in `text`. */
 static int read_text(const struct chv_store *store, const struct chv_space *space, uint64_t seq, char *text, struct chv_err *err)
 {
     const uint32_t block_bytes = chv_store_block_bytes(store);
+    int whole = text_space_seq(store, space, seq, &seq, err);
+    if (whole < 0) return whole;
     for (uint64_t b = 0; b < CAPTURE_BYTES / block_bytes; b++) {
         struct chv_extent e;
         char *at = text + b * block_bytes;

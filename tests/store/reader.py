@@ -34,6 +34,7 @@ OPS = ['', 'SPACE', 'WRITE', 'READ', 'ZERO', 'TRIM', 'BASELINE', 'FOUND', 'FLUSH
 CONTENT = {WRITE, BASELINE, FOUND}
 RANGES = {ZERO, TRIM, GAP}
 REST_UNKNOWN, REST_ZERO, REST_SOURCE = 0, 1, 2
+CONTINUED = 8
 GAP_UNOBSERVED = 3
 GAP_UNKEPT = 9
 HEADER, EVENT, FOOTER, NO_DIGEST = 128, 64, 192, bytes(32)
@@ -367,8 +368,12 @@ class Store:
                 yield 'unknown'
 
     def description(self, number, seq):
-        """The JSON object that a space holds from its first block on, up to a NUL; None when there is none."""
+        """The JSON object whose first block the event `seq` wrote, up to a NUL; None when there is none."""
         text = b''
+        for e in (e for e in self.events if e.seq > seq and e.op != COMMIT):
+            if e.space != number or not e.flags & CONTINUED:
+                break
+            seq = e.seq
         for state in self.states(number, seq):
             text += self.content(state[1]) if state[0] == 'data' else b'\0'
             if b'\0' in text:
