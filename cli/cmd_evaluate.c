@@ -16,6 +16,8 @@ static const struct cli_option options[] = {
      "learn from; family: each ransomware family left out; benign: each benign program left out; condition: each condition (system, "
      "disk; file system) left out"},
     CLI_OPT_CLASSES,
+    CLI_OPT_ENCRYPTED,
+    CLI_OPT_AS_ENCRYPTED,
     CLI_OPT_SKIP,
     CLI_OPT_DECISION,
     {"--seed", "N", "for everything that is drawn (default 1)"},
@@ -83,11 +85,15 @@ static int evaluate_mode(const struct job *j, enum model_mode mode)
 /* --model is a kind, or else a file: its features and its kinds of streams count then. false after one line. */
 static bool read_model(struct job *j)
 {
-    static const char *const of_learning[] = {"--split", "--features", "--classes", "--seed"};
+    static const char *const of_learning[] = {"--split", "--features", "--classes", "--seed", "--encrypted"};
     const struct cli_args *args = j->r->args;
     const char *name = cli_value(args, "--model");
     struct chv_err err;
-    if (!name || strcmp(name, "default") == 0 || model_kind_find(name) >= 0 || access(name, F_OK) < 0) return ransap_kind(args, &j->kind);
+    if (!name || strcmp(name, "default") == 0 || model_kind_find(name) >= 0 || access(name, F_OK) < 0) {
+        if (!cli_flag(args, "--as-encrypted")) return ransap_kind(args, &j->kind);
+        cli_failf(args, "--as-encrypted is for a model that has learned; add --model FILE");
+        return false;
+    }
     for (size_t i = 0; i < sizeof of_learning / sizeof *of_learning; i++)
         if (cli_value(args, of_learning[i])) {
             cli_failf(args, "%s is about learning, and %.100s is a model that has learned; leave one of them out", of_learning[i], name);

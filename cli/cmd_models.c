@@ -13,7 +13,13 @@
 
 static const struct cli_option options[] = {{0}};
 
-static void print_json(const char *file, const struct model *m)
+/* What a part is for; `encrypted`: it is that for encrypted disks. */
+static const char *mode_name(const struct model *m, bool encrypted)
+{
+    return encrypted ? "encrypted" : model_mode(m) == MODEL_READS ? "read" : "paired";
+}
+
+static void print_json(const char *file, const struct model *m, bool encrypted)
 {
     struct model_facts facts;
     char digest[65];
@@ -23,7 +29,7 @@ static void print_json(const char *file, const struct model *m)
     cli_json_string(stdout, file);
     printf(", \"kind\": \"%s\", \"mode\": \"%s\", \"feature_set\": \"%s\", \"features\": %zu, \"rows\": %llu, \"runs\": %llu, \"seed\": %llu, "
            "\"table_sha256\": \"%s\", \"decision\": {\"threshold\": %.6g, \"drift\": %.6g, \"cap\": %.6g}, \"classes\": [",
-           model_kind_name(model_kind(m)), model_mode(m) == MODEL_READS ? "read" : "paired", feature_set_name(model_feature_set(m)),
+           model_kind_name(model_kind(m)), mode_name(m, encrypted), feature_set_name(model_feature_set(m)),
            features_count(model_feature_set(m)), (unsigned long long)facts.rows, (unsigned long long)facts.runs,
            (unsigned long long)facts.seed, hex_format(facts.table_sha256, 32, digest), d->threshold, d->drift, d->cap);
     for (size_t c = 0; c < model_class_count(m); c++) {
@@ -57,15 +63,15 @@ static void print_metrics(const char *text)
     json_decref(m);
 }
 
-static void print_table(const char *file, const struct model *m)
+static void print_table(const char *file, const struct model *m, bool encrypted)
 {
     struct model_facts facts;
     char digest[65];
     const struct decision *d = model_decision(m);
     model_facts(m, &facts);
-    printf("%s\n  %s for %s streams, %zu features (%s)\n  learned from %llu rows of %llu runs, SHA-256 %.16s…, seed %llu\n  alarm at %.3g, drift "
+    printf("%s\n  %s for %s, %zu features (%s)\n  learned from %llu rows of %llu runs, SHA-256 %.16s…, seed %llu\n  alarm at %.3g, drift "
            "%.3g, cap %.3g\n  classes (* ransomware):",
-           file, model_kind_name(model_kind(m)), model_mode(m) == MODEL_READS ? "read-only" : "paired",
+           file, model_kind_name(model_kind(m)), encrypted ? "disks that are encrypted" : model_mode(m) == MODEL_READS ? "read-only streams" : "paired streams",
            features_count(model_feature_set(m)), feature_set_name(model_feature_set(m)), (unsigned long long)facts.rows,
            (unsigned long long)facts.runs, hex_format(facts.table_sha256, 32, digest), (unsigned long long)facts.seed, d->threshold,
            d->drift, d->cap);
@@ -79,9 +85,10 @@ static int show(const struct cli_args *args, const char *file)
     struct model *m = NULL;
     struct chv_err err;
     if (model_load(file, &m, &err) < 0) return cli_fail(args, &err);
-    void (*print)(const char *, const struct model *) = args->json ? print_json : print_table;
-    print(file, m);
-    if (model_mode(m) == MODEL_PAIRED && model_reads_part(m)) print(file, model_reads_part(m));
+    void (*print)(const char *, const struct model *, bool) = args->json ? print_json : print_table;
+    print(file, m, false);
+    if (model_part(m, true) != m) print(file, model_part(m, true), true);
+    if (model_mode(m) == MODEL_PAIRED && model_reads_part(m)) print(file, model_reads_part(m), false);
     model_free(m);
     return CLI_OK;
 }

@@ -11,6 +11,7 @@ static const struct cli_option options[] = {
     CLI_OPT_CORPUS,
     {"--csv", "OUT", "where the table goes; - is standard output"},
     CLI_OPT_SKIP,
+    CLI_OPT_AS_ENCRYPTED,
     CLI_OPT_ARTEFACTS,
     {0},
 };
@@ -42,7 +43,7 @@ static void print_path(FILE *out, const char *path)
 static void take_row(void *arg, const struct feature_row *row)
 {
     struct scoring *s = arg;
-    double p[MODEL_CLASSES_MAX], score = model_score(s->model, row->x, p);
+    double p[MODEL_CLASSES_MAX], score = model_score(model_part(s->model, row->encrypted), row->x, p);
     size_t best = 0;
     for (size_t c = 1; c < model_class_count(s->model); c++)
         if (p[c] > p[best]) best = c;
@@ -84,7 +85,8 @@ static int score_run(struct scoring *s, struct ransap *r, const struct model *m,
     decider_init(&s->decider, model_decision(s->model));
     s->features = features_new(model_feature_set(s->model));
     if (!s->features) return cli_failf(r->args, "out of memory");
-    struct dataset_options o = {.keep_artefacts = r->keep_artefacts, .skip_ns = r->skip_ns, .reads_only = model_mode(s->model) == MODEL_READS};
+    struct dataset_options o = {.keep_artefacts = r->keep_artefacts, .skip_ns = r->skip_ns, .reads_only = model_mode(s->model) == MODEL_READS,
+                                .as_encrypted = r->as_encrypted};
     int code = dataset_read(r->dataset, index, &o, take_access, s, &report, &err);
     if (code == 0) features_finish(s->features, take_row, s);
     features_free(s->features);

@@ -15,6 +15,7 @@ static const struct cli_option options[] = {
     {"-o", "FILE", "the model file to write"},
     {"--seed", "N", "for everything that is drawn; the same seed and data give the same model (default 1)"},
     CLI_OPT_CLASSES,
+    CLI_OPT_ENCRYPTED,
     CLI_OPT_SKIP,
     CLI_OPT_DECISION,
     {"--no-evaluate", NULL, "leave the model's metrics empty: do not learn five times more, each time judged by the runs left out"},
@@ -93,19 +94,19 @@ static int train_part(struct ransap *r, enum model_mode mode, enum model_kind ki
     return code;
 }
 
-static void print_part(const struct cli_args *args, const char *file, const struct model *m)
+static void print_part(const struct cli_args *args, const char *file, const struct model *m, bool encrypted)
 {
     struct model_facts facts;
     model_facts(m, &facts);
-    const char *mode = model_mode(m) == MODEL_READS ? "read" : "paired";
+    const char *mode = encrypted ? "encrypted" : model_mode(m) == MODEL_READS ? "read" : "paired";
     if (args->json) {
         printf("{\"file\": ");
         cli_json_string(stdout, file);
         printf(", \"kind\": \"%s\", \"mode\": \"%s\", \"rows\": %llu, \"runs\": %llu, \"classes\": %zu}\n",
                model_kind_name(model_kind(m)), mode, (unsigned long long)facts.rows, (unsigned long long)facts.runs, model_class_count(m));
     } else {
-        printf("%s: %s for %s streams, learned from %llu rows of %llu runs, %zu classes\n", file, model_kind_name(model_kind(m)), mode,
-               (unsigned long long)facts.rows, (unsigned long long)facts.runs, model_class_count(m));
+        printf("%s: %s for %s %s, learned from %llu rows of %llu runs, %zu classes\n", file, model_kind_name(model_kind(m)), mode,
+               encrypted ? "disks" : "streams", (unsigned long long)facts.rows, (unsigned long long)facts.runs, model_class_count(m));
     }
 }
 
@@ -123,8 +124,9 @@ static int train(struct ransap *r, const char *file, const char *command)
     if (paired && reads) model_attach_reads(paired, reads);
     if (code == CLI_OK && model_save(m, file, &err) < 0) code = cli_fail(r->args, &err);
     if (code == CLI_OK) {
-        print_part(r->args, file, m);
-        if (paired && reads) print_part(r->args, file, reads);
+        print_part(r->args, file, m, false);
+        if (model_part(m, true) != m) print_part(r->args, file, model_part(m, true), true);
+        if (paired && reads) print_part(r->args, file, reads, false);
     }
     if (!(paired && reads)) model_free(reads);
     model_free(paired);

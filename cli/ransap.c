@@ -72,6 +72,12 @@ static bool read_options(struct ransap *r)
     r->paired_set = (enum feature_set)set;
     if (!ransap_mode(r)) return false;
     r->keep_artefacts = cli_flag(r->args, "--keep-artefacts");
+    r->encrypted = cli_flag(r->args, "--encrypted");
+    if (r->encrypted && !r->paired) {
+        cli_failf(r->args, "--encrypted is about writes, and --mode read leaves them out; leave one of the two out");
+        return false;
+    }
+    r->as_encrypted = cli_flag(r->args, "--as-encrypted");
     return cli_duration(r->args, "--skip", &r->skip_ns);
 }
 
@@ -164,7 +170,8 @@ static void left_out(void *arg, size_t index, const struct chv_err *why)
 int ransap_samples(struct ransap *r, enum model_mode mode, bool learn, struct samples **out)
 {
     struct chv_err err;
-    struct dataset_options options = {.keep_artefacts = r->keep_artefacts, .skip_ns = r->skip_ns};
+    struct dataset_options options = {.keep_artefacts = r->keep_artefacts, .skip_ns = r->skip_ns, .as_encrypted = r->as_encrypted};
+    uint64_t also_from_ns = r->skip_ns ? 0 : RANSAP_ALSO_FROM_NS;
     const struct samples_watch watch = {progress, left_out, r};
     int code = samples_read(r->dataset, ransap_set(r, mode), mode, &options, &watch, out, &err);
     cli_progress_end();
@@ -173,7 +180,9 @@ int ransap_samples(struct ransap *r, enum model_mode mode, bool learn, struct sa
     if (code < 0) return cli_fail(r->args, &err);
     ransap_report(r->args, &(*out)->report);
     if (!learn) return 0;
-    code = samples_read_also(*out, r->dataset, &options, r->skip_ns ? 0 : RANSAP_ALSO_FROM_NS, &watch, &err);
+    code = samples_read_also(*out, r->dataset, &options, also_from_ns, &watch, &err);
+    if (code == 0 && r->encrypted && mode == MODEL_PAIRED)
+        code = samples_read_encrypted(*out, r->dataset, &options, also_from_ns, &watch, &err);
     cli_progress_end();
     if (code == 0) return 0;
     samples_free(*out);

@@ -13,6 +13,8 @@ struct ransap {
     bool paired, reads; /* --mode: which kinds of streams; any: both */
     uint64_t skip_ns;
     bool keep_artefacts;
+    bool encrypted;    /* --encrypted: learn a pair */
+    bool as_encrypted; /* --as-encrypted: of what is judged */
     uint8_t *left_out; /* one a run: it could not be read, and that was said */
     size_t left_out_runs;
 };
@@ -55,6 +57,8 @@ void ransap_report(const struct cli_args *args, const struct dataset_report *rep
 #define CLI_OPT_DECISION {"--decision", "T,D,C", "threshold, drift and cap of the alarm, in place of the usual ones"}
 #define CLI_OPT_CLASSES {"--classes", "family|two", "learn every family, or just ransomware and not (default: two with --corpus)"}
 #define CLI_OPT_SKIP {"--skip", "TIME", "leave out so much of each run's beginning: 10s, 500ms"}
+#define CLI_OPT_ENCRYPTED {"--encrypted", NULL, "learn every run once more as an encrypted disk would show it: a second model, for disks that show ciphertext only"}
+#define CLI_OPT_AS_ENCRYPTED {"--as-encrypted", NULL, "judge the runs as an encrypted disk would show them"}
 #define CLI_OPT_ARTEFACTS {"--keep-artefacts", NULL, "do not drop re-reads within a second and rows under 512 bytes"}
 
 #endif

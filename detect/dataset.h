@@ -44,6 +44,7 @@ struct dataset_options {
     bool keep_artefacts; /* do not drop rows under 512 bytes and reads of a block already read less than 1 s ago */
     bool reads_only;     /* leave the writes out even where there are some */
     uint64_t skip_ns;    /* leave out so much of the beginning, as if nobody had looked; times still count from the run's own */
+    bool as_encrypted;   /* as an encrypted disk would show it (cipher.h) */
     dataset_loss_fn *loss; /* or NULL; whatever else is left out, it is called for every change, after the accesses before it */
     void *loss_arg;
 };

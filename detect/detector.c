@@ -37,12 +37,12 @@ void detector_free(struct detector *d)
 }
 
 /* The features that raised this row's score most. */
-static void explain(const struct detector *d, const struct feature_row *row, struct detector_alarm *alarm)
+static void explain(const struct model *m, const struct feature_row *row, struct detector_alarm *alarm)
 {
-    enum feature_set set = model_feature_set(d->model);
+    enum feature_set set = model_feature_set(m);
     size_t columns = features_count(set);
     double contribution[FEATURES_MAX] = {0};
-    model_explain(d->model, row->x, contribution);
+    model_explain(m, row->x, contribution);
     while (alarm->reasons < DETECTOR_REASONS) {
         size_t best = columns;
         for (size_t i = 0; i < columns; i++)
@@ -58,7 +58,8 @@ static void take_row(void *arg, const struct feature_row *row)
 {
     struct detector *d = arg;
     double probability[MODEL_CLASSES_MAX] = {0};
-    double score = model_score(d->model, row->x, probability);
+    const struct model *m = model_part(d->model, row->encrypted);
+    double score = model_score(m, row->x, probability);
     d->rows++;
     if (score > d->highest) d->highest = score;
     if (d->decider.alarmed && row->end_ns > d->suspicious_ns + DETECTOR_REARM_NS) decider_reset(&d->decider);
@@ -71,12 +72,12 @@ static void take_row(void *arg, const struct feature_row *row)
         .score = score,
         .sum = d->decider.sum,
     };
-    size_t best = 0, classes = model_class_count(d->model);
+    size_t best = 0, classes = model_class_count(m);
     for (size_t i = 1; i < classes; i++)
         if (probability[i] > probability[best]) best = i;
-    alarm.family = model_class_name(d->model, best);
+    alarm.family = model_class_name(m, best);
     alarm.family_probability = probability[best];
-    explain(d, row, &alarm);
+    explain(m, row, &alarm);
     d->suspicious_ns = row->end_ns;
     d->fn(d->arg, &alarm);
 }

@@ -106,7 +106,7 @@ static void judge_run(const struct samples *s, size_t r, const struct model *m, 
         const struct samples_row *row = &s->row[i];
         struct feature_row as_row = {.end_ns = row->end_ns, .read_bytes = row->read_bytes, .write_bytes = row->write_bytes,
                                      .active = row->active};
-        double score = model_score(m, s->x + i * s->columns, p);
+        double score = model_score(model_part(m, row->encrypted), s->x + i * s->columns, p);
         for (size_t c = 0; c < classes; c++) of_row[c] = 0;
         for (size_t c = 0; c < model_class_count(m); c++) of_row[class_of[c]] += p[c];
         if (!out->alarm) {

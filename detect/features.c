@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "detect/cipher.h"
 #include "detect/feature_table.h"
 #include "detect/recent.h"
 #include "detect/streams.h"
@@ -29,6 +30,7 @@ struct features {
     uint64_t busy;    /* the latest tick with an access */
     int side;         /* of the last command; -1: none yet */
     struct feature_row row;
+    struct cipher_gate gate;
     struct streams streams[2];
     struct windows windows;
     struct recent recent;
@@ -63,6 +65,7 @@ static void emit(struct features *f, uint64_t end_ns, feature_row_fn *fn, void *
     f->row.read_bytes = t->count[COUNT_BYTES];
     f->row.write_bytes = t->count[COUNT_BYTES_W];
     f->row.active = f->row.read_bytes + f->row.write_bytes >= FEATURES_ACTIVE_BYTES;
+    f->row.encrypted = f->gate.encrypted;
     feature_table_row(&f->windows, f->set, f->row.x);
     fn(arg, &f->row);
 }
@@ -230,6 +233,7 @@ void features_push(struct features *f, const struct access *a, feature_row_fn *f
         account_discard(f, t, a);
         return;
     }
+    cipher_gate_push(&f->gate, a);
     account_place(f, t, a, a->kind == ACCESS_WRITE);
     past = account_past(f, t, a, a->kind == ACCESS_WRITE);
     if (a->kind == ACCESS_WRITE) {

@@ -40,6 +40,7 @@ struct feature_row {
     uint64_t end_ns;                   /* of the tick, in the accesses' time */
     uint64_t read_bytes, write_bytes;  /* of the tick; discards count as writes of nothing */
     bool active;
+    bool encrypted;                    /* the disk, by all that was seen of it until then (cipher.h) */
     double x[FEATURES_MAX];            /* features_count() of them, all finite */
 };
 

@@ -31,6 +31,7 @@ void model_free(struct model *m)
     svm_fini(&m->svm);
     knn_fini(&m->knn);
     model_free(m->reads);
+    model_free(m->encrypted);
     free(m);
 }
 
@@ -75,6 +76,17 @@ void model_attach_reads(struct model *m, struct model *reads)
     m->reads = reads;
 }
 
+const struct model *model_part(const struct model *m, bool encrypted)
+{
+    return encrypted && m->encrypted ? m->encrypted : m;
+}
+
+void model_attach_encrypted(struct model *m, struct model *encrypted)
+{
+    model_free(m->encrypted);
+    m->encrypted = encrypted;
+}
+
 void model_facts(const struct model *m, struct model_facts *out)
 {
     *out = (struct model_facts){.rows = m->rows, .runs = m->runs, .seed = m->seed, .command = m->command, .metrics_json = m->metrics};
@@ -100,7 +112,7 @@ int model_describe(struct model *m, enum model_mode mode, const char *command, c
     m->command = new_command;
     m->metrics = new_metrics;
     m->mode = mode;
-    return 0;
+    return m->encrypted ? model_describe(m->encrypted, mode, command, NULL) : 0;
 }
 
 const struct decision *model_decision(const struct model *m)
@@ -111,6 +123,7 @@ const struct decision *model_decision(const struct model *m)
 void model_set_decision(struct model *m, const struct decision *decision)
 {
     m->decision = *decision;
+    if (m->encrypted) m->encrypted->decision = *decision;
 }
 
 void model_scale(const struct model *m, const double *x, double *scaled)

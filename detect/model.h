@@ -60,6 +60,12 @@ const struct model *model_reads_part(const struct model *m); /* NULL: none; m it
 /* m takes `reads` over (freed with it). */
 void model_attach_reads(struct model *m, struct model *reads);
 
+/* Another may be for disks that are encrypted whole (cipher.h), where entropies say nothing: it has m's features and classes, and
+ * what it says counts by m's decision. */
+const struct model *model_part(const struct model *m, bool encrypted); /* what judges a row of such a disk; m itself where there is one part */
+/* m takes `encrypted` over (freed with it); the same set and classes. */
+void model_attach_encrypted(struct model *m, struct model *encrypted);
+
 /* What is known of a model beside what it computes: shown by `models`, kept in the file. */
 struct model_facts {
     uint64_t rows, runs, seed;
@@ -68,7 +74,7 @@ struct model_facts {
     const char *metrics_json;  /* an object; NULL: none */
 };
 void model_facts(const struct model *m, struct model_facts *out); /* borrowed from m */
-/* Copies; 0 or -ENOMEM, -EINVAL (metrics that are no JSON object). */
+/* Copies, for a part for encrypted disks too, whose metrics are the pair's; 0 or -ENOMEM, -EINVAL (metrics that are no JSON object). */
 int model_describe(struct model *m, enum model_mode mode, const char *command, const char *metrics_json);
 
 /* --- decide.h's parameters, kept in the model --- */
@@ -78,6 +84,6 @@ struct decision {
     double cap;            /* most evidence of one tick */
 };
 const struct decision *model_decision(const struct model *m);
-void model_set_decision(struct model *m, const struct decision *decision);
+void model_set_decision(struct model *m, const struct decision *decision); /* of a part for encrypted disks too */
 
 #endif

@@ -11,10 +11,12 @@
 
 #include "base/hex.h"
 #include "base/io.h"
+#include "detect/cipher.h"
 #include "detect/model_impl.h"
 
 #define MAGIC "CHVMODEL"
 #define VERSION 1u
+#define VERSION_PAIR 2u /* one part is for encrypted disks; what knows only the first would take it for something else */
 #define HEADER_BYTES_MAX (4u << 20)
 #define TEXT_BYTES_MAX 8192u
 
@@ -45,7 +47,26 @@ void payload_add(struct payload_out *out, const void *data, size_t bytes)
 
 /* --- writing --- */
 
-static json_t *part_header(const struct model *m, size_t offset, size_t bytes)
+/* By these a program knows that it sees the same disks as encrypted as the one that learned. */
+static const struct gate_number {
+    const char *name;
+    json_int_t value;
+} gate_numbers[] = {{"memory", CIPHER_MEMORY}, {"least", CIPHER_LEAST}, {"on", CIPHER_ON}, {"off", CIPHER_OFF}};
+#define GATE_NUMBERS (sizeof gate_numbers / sizeof *gate_numbers)
+
+static json_t *gate_header(void)
+{
+    json_t *gate = json_object();
+    for (size_t i = 0; i < GATE_NUMBERS; i++) json_object_set_new(gate, gate_numbers[i].name, json_integer(gate_numbers[i].value));
+    return gate;
+}
+
+static const char *mode_name(const struct model *m, bool encrypted)
+{
+    return encrypted ? "encrypted" : m->mode == MODEL_READS ? "read" : "paired";
+}
+
+static json_t *part_header(const struct model *m, bool encrypted, size_t offset, size_t bytes)
 {
     char digest[65];
     json_t *features = json_array(), *classes = json_array(), *mean = json_array(), *scale = json_array();
@@ -57,16 +78,17 @@ static json_t *part_header(const struct model *m, size_t offset, size_t bytes)
     for (size_t i = 0; i < m->classes; i++)
         json_array_append_new(classes, json_pack("{s:s, s:b}", "name", m->class_name[i], "ransomware", m->ransomware[i]));
     json_t *metrics = m->metrics ? json_loads(m->metrics, 0, NULL) : json_object();
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:{s:o, s:o}, s:{s:f, s:f, s:f}, s:{s:I, s:I, s:I, s:s}, s:s*, s:o, s:{s:I, s:I}}",
-                     "kind", model_kind_name(m->kind), "mode", m->mode == MODEL_READS ? "read" : "paired", "feature_set",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:{s:o, s:o}, s:{s:f, s:f, s:f}, s:{s:I, s:I, s:I, s:s}, s:s*, s:o, s:o*, s:{s:I, s:I}}",
+                     "kind", model_kind_name(m->kind), "mode", mode_name(m, encrypted), "feature_set",
                      feature_set_name(m->set), "features", features, "classes", classes, "scaling", "mean", mean, "scale", scale,
                      "decision", "threshold", m->decision.threshold, "drift", m->decision.drift, "cap", m->decision.cap,
                      "training", "rows", (json_int_t)m->rows, "runs", (json_int_t)m->runs, "seed", (json_int_t)m->seed,
                      "table_sha256", hex_format(m->table_sha256, 32, digest), "command", m->command, "metrics", metrics,
+                     "gate", encrypted ? gate_header() : NULL,
                      "payload", "offset", (json_int_t)offset, "bytes", (json_int_t)bytes);
 }
 
-static void encode_part(const struct model *m, json_t *parts, struct payload_out *out)
+static void encode_part(const struct model *m, bool encrypted, json_t *parts, struct payload_out *out)
 {
     size_t before = out->bytes;
     switch (m->kind) {
@@ -74,7 +96,7 @@ static void encode_part(const struct model *m, json_t *parts, struct payload_out
     case MODEL_KNN: knn_encode(m, out); break;
     default: forest_encode(m, out); break;
     }
-    if (!out->failed && json_array_append_new(parts, part_header(m, before, out->bytes - before)) < 0) out->failed = true;
+    if (!out->failed && json_array_append_new(parts, part_header(m, encrypted, before, out->bytes - before)) < 0) out->failed = true;
 }
 
 static bool digest_of(const uint8_t *data, size_t bytes, uint8_t out[32])
@@ -86,15 +108,17 @@ int model_encode(const struct model *m, uint8_t **data, size_t *bytes)
 {
     struct payload_out payload = {0}, whole = {0};
     json_t *root = json_object(), *parts = json_array();
+    uint32_t version = m->encrypted ? VERSION_PAIR : VERSION;
     char *header = NULL;
-    encode_part(m, parts, &payload);
-    if (m->reads) encode_part(m->reads, parts, &payload);
+    encode_part(m, false, parts, &payload);
+    if (m->encrypted) encode_part(m->encrypted, true, parts, &payload);
+    if (m->reads) encode_part(m->reads, false, parts, &payload);
     json_object_set_new(root, "format", json_string("chronovisor model"));
-    json_object_set_new(root, "version", json_integer(VERSION));
+    json_object_set_new(root, "version", json_integer(version));
     json_object_set_new(root, "parts", parts);
     header = json_dumps(root, JSON_REAL_PRECISION(17) | JSON_INDENT(1));
     json_decref(root);
-    struct preamble p = {.version = VERSION, .payload_bytes = payload.bytes};
+    struct preamble p = {.version = version, .payload_bytes = payload.bytes};
     if (header && !payload.failed) {
         memcpy(p.magic, MAGIC, sizeof p.magic);
         p.header_bytes = (uint32_t)strlen(header);
@@ -200,13 +224,29 @@ static int read_facts(struct model *m, const json_t *part, struct chv_err *err)
     return m->metrics ? 0 : chv_err_set(err, ENOMEM, "out of memory");
 }
 
-static int read_part(const json_t *part, const uint8_t *payload, size_t bytes, struct model **out, struct chv_err *err)
+static int read_gate(const json_t *part, struct chv_err *err)
+{
+    const json_t *gate = json_object_get(part, "gate");
+    for (size_t i = 0; i < GATE_NUMBERS; i++) {
+        const json_t *value = json_object_get(gate, gate_numbers[i].name);
+        if (!json_is_integer(value) || json_integer_value(value) != gate_numbers[i].value)
+            return chv_err_set(err, EBADMSG, "the disks that it takes for encrypted are not those that this version does ('%s' of its gate is not %lld); "
+                               "train it again", gate_numbers[i].name, (long long)gate_numbers[i].value);
+    }
+    return 0;
+}
+
+/* *encrypted: it is for encrypted disks. */
+static int read_part(const json_t *part, const uint8_t *payload, size_t bytes, bool *encrypted, struct model **out, struct chv_err *err)
 {
     const char *kind = json_string_value(json_object_get(part, "kind")), *mode = json_string_value(json_object_get(part, "mode"));
     int found = kind ? model_kind_find(kind) : -1;
     if (found < 0) return chv_err_set(err, EBADMSG, "a model of kind '%.40s' is unknown to this version", kind ? kind : "");
     bool reads = mode && strcmp(mode, "read") == 0;
-    if (!reads && (!mode || strcmp(mode, "paired") != 0)) return chv_err_set(err, EBADMSG, "its mode is neither 'paired' nor 'read'");
+    *encrypted = mode && strcmp(mode, "encrypted") == 0;
+    if (!reads && !*encrypted && (!mode || strcmp(mode, "paired") != 0))
+        return chv_err_set(err, EBADMSG, "its mode is neither 'paired' nor 'read' nor 'encrypted'");
+    if (*encrypted && read_gate(part, err) < 0) return -EBADMSG;
     const json_t *place = json_object_get(part, "payload");
     json_int_t offset = json_integer_value(json_object_get(place, "offset")), size = json_integer_value(json_object_get(place, "bytes"));
     if (!json_is_integer(json_object_get(place, "offset")) || offset < 0 || size <= 0 || (uint64_t)offset > bytes || (uint64_t)size > bytes - (uint64_t)offset)
@@ -230,22 +270,49 @@ static int read_part(const json_t *part, const uint8_t *payload, size_t bytes, s
     return 0;
 }
 
-static int read_parts(const json_t *root, const uint8_t *payload, size_t bytes, struct model **out, struct chv_err *err)
+/* Both judge one stream: what the one computes, the other must be able to read, and they name the same. */
+static bool are_pair(const struct model *m, const struct model *encrypted)
+{
+    bool same = m->set == encrypted->set && m->classes == encrypted->classes;
+    for (size_t i = 0; same && i < m->classes; i++)
+        same = m->ransomware[i] == encrypted->ransomware[i] && strcmp(m->class_name[i], encrypted->class_name[i]) == 0;
+    return same;
+}
+
+/* Of several parts the first is for streams of writes and reads; one for encrypted disks may follow, then one for reads only. */
+static int take_part(struct model *m, struct model *part, bool encrypted, struct chv_err *err)
+{
+    if (m->mode != MODEL_PAIRED || m->reads) return chv_err_set(err, EBADMSG, "of several models the first is for paired streams, the last for reads only");
+    if (encrypted && m->encrypted) return chv_err_set(err, EBADMSG, "two of its models are for encrypted disks");
+    if (encrypted && !are_pair(m, part)) return chv_err_set(err, EBADMSG, "its model for encrypted disks has other features or classes than the other");
+    if (!encrypted && part->mode != MODEL_READS) return chv_err_set(err, EBADMSG, "two of its models are for paired streams");
+    *(encrypted ? &m->encrypted : &m->reads) = part;
+    return 0;
+}
+
+static int read_parts(const json_t *root, uint32_t version, const uint8_t *payload, size_t bytes, struct model **out, struct chv_err *err)
 {
     const json_t *parts = json_object_get(root, "parts");
-    if (json_array_size(parts) < 1 || json_array_size(parts) > 2)
-        return chv_err_set(err, EBADMSG, "%zu models in one file; 1 or 2 are possible", json_array_size(parts));
-    struct model *m = NULL, *reads = NULL;
-    int r = read_part(json_array_get(parts, 0), payload, bytes, &m, err);
-    if (r == 0 && json_array_size(parts) == 2) r = read_part(json_array_get(parts, 1), payload, bytes, &reads, err);
-    if (r == 0 && reads && (m->mode != MODEL_PAIRED || reads->mode != MODEL_READS))
-        r = chv_err_set(err, EBADMSG, "of two models the second is for streams of reads only");
+    size_t count = json_array_size(parts), most = version == VERSION_PAIR ? 3 : 2;
+    struct model *m = NULL;
+    if (count < 1 || count > most) return chv_err_set(err, EBADMSG, "%zu models in one file; 1 to %zu are possible", count, most);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct model *part = NULL;
+        bool encrypted = false;
+        r = read_part(json_array_get(parts, i), payload, bytes, &encrypted, &part, err);
+        if (r == 0 && encrypted && (i == 0 || version != VERSION_PAIR))
+            r = chv_err_set(err, EBADMSG, "a model for encrypted disks is the second of a file of version %u", VERSION_PAIR);
+        if (r == 0 && i > 0) r = take_part(m, part, encrypted, err);
+        if (r < 0)
+            model_free(part);
+        else if (i == 0)
+            m = part;
+    }
     if (r < 0) {
         model_free(m);
-        model_free(reads);
         return r;
     }
-    m->reads = reads;
     *out = m;
     return 0;
 }
@@ -256,8 +323,8 @@ int model_decode(const void *data, size_t bytes, const char *name, struct model 
     uint8_t digest[32];
     if (bytes < sizeof p || memcmp(data, MAGIC, 8) != 0) return chv_err_set(err, EBADMSG, "%s: this is no model file", name);
     memcpy(&p, data, sizeof p);
-    if (p.version != VERSION)
-        return chv_err_set(err, EBADMSG, "%s: a model file of version %u; this program reads version %u", name, p.version, VERSION);
+    if (p.version != VERSION && p.version != VERSION_PAIR)
+        return chv_err_set(err, EBADMSG, "%s: a model file of version %u; this program reads versions %u and %u", name, p.version, VERSION, VERSION_PAIR);
     const uint8_t *body = (const uint8_t *)data + sizeof p;
     size_t left = bytes - sizeof p;
     if (p.header_bytes > HEADER_BYTES_MAX || p.header_bytes > left || p.payload_bytes != left - p.header_bytes)
@@ -269,7 +336,7 @@ int model_decode(const void *data, size_t bytes, const char *name, struct model 
     json_error_t fault;
     json_t *root = json_loadb((const char *)body, p.header_bytes, JSON_REJECT_DUPLICATES, &fault);
     if (!root) return chv_err_set(err, EBADMSG, "%s: its header is no JSON: line %d", name, fault.line);
-    int r = read_parts(root, body + p.header_bytes, left - p.header_bytes, out, err);
+    int r = read_parts(root, p.version, body + p.header_bytes, left - p.header_bytes, out, err);
     json_decref(root);
     return r < 0 ? chv_err_prefix(err, "%s", name) : 0;
 }

@@ -59,7 +59,7 @@ struct model {
     struct forest forest;
     struct svm svm;
     struct knn knn;
-    struct model *reads;
+    struct model *reads, *encrypted;
 };
 
 /* A bounded cursor over a payload: take() fails for good at the first lack. */

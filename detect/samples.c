@@ -33,7 +33,7 @@ static void take_row(void *arg, const struct feature_row *row)
         r->room = room;
     }
     memcpy(s->x + s->rows * s->columns, row->x, s->columns * sizeof *s->x);
-    s->row[s->rows++] = (struct samples_row){row->end_ns, row->read_bytes, row->write_bytes, row->active};
+    s->row[s->rows++] = (struct samples_row){row->end_ns, row->read_bytes, row->write_bytes, row->active, row->encrypted};
 }
 
 static int take_access(void *arg, const struct access *a)
@@ -195,6 +195,13 @@ int samples_read(const struct dataset *d, enum feature_set set, enum model_mode 
     return 0;
 }
 
+static int check_same(const struct samples *s, const struct samples *again, struct chv_err *err)
+{
+    bool same = again->runs == s->runs;
+    for (size_t r = 0; same && r < s->runs; r++) same = again->run[r].run == s->run[r].run;
+    return same ? 0 : chv_err_set(err, EBADMSG, "a run that was read before cannot be read again: the data set is being changed");
+}
+
 int samples_read_also(struct samples *s, const struct dataset *d, const struct dataset_options *options, uint64_t skip_ns,
                       const struct samples_watch *watch, struct chv_err *err)
 {
@@ -205,15 +212,27 @@ int samples_read_also(struct samples *s, const struct dataset *d, const struct d
     s->also = NULL;
     int code = samples_read(d, s->set, s->mode, &own, &quiet, &s->also, err);
     if (code < 0) return code;
-    bool same = s->also->runs == s->runs;
-    for (size_t r = 0; same && r < s->runs; r++) same = s->also->run[r].run == s->run[r].run;
-    return same ? 0 : chv_err_set(err, EBADMSG, "a run that was read before cannot be read again: the data set is being changed");
+    return check_same(s, s->also, err);
+}
+
+int samples_read_encrypted(struct samples *s, const struct dataset *d, const struct dataset_options *options, uint64_t also_from_ns,
+                           const struct samples_watch *watch, struct chv_err *err)
+{
+    struct dataset_options own = options ? *options : (struct dataset_options){0};
+    struct samples_watch quiet = {.progress = watch ? watch->progress : NULL};
+    own.as_encrypted = true;
+    samples_free(s->encrypted);
+    s->encrypted = NULL;
+    int code = samples_read(d, s->set, s->mode, &own, &quiet, &s->encrypted, err);
+    if (code == 0) code = check_same(s, s->encrypted, err);
+    return code < 0 ? code : samples_read_also(s->encrypted, d, &own, also_from_ns, &quiet, err);
 }
 
 void samples_free(struct samples *s)
 {
     if (!s) return;
     samples_free(s->also);
+    samples_free(s->encrypted);
     for (size_t r = 0; s->run && r < s->runs; r++) run_fini(&s->run[r]);
     free(s->x);
     free(s->row);
@@ -266,8 +285,8 @@ const char *samples_class(const struct samples *s, size_t family)
     return !s->two ? s->family[family] : s->ransomware[family] ? "ransomware" : "benign";
 }
 
-int samples_train(const struct samples *s, const uint8_t *use, enum model_kind kind, uint64_t seed, struct model **out,
-                  struct chv_err *err)
+static int train_part(const struct samples *s, const uint8_t *use, enum model_kind kind, uint64_t seed, struct model **out,
+                      struct chv_err *err)
 {
     size_t runs_of[MODEL_CLASSES_MAX] = {0}, families_of[MODEL_CLASSES_MAX] = {0}, active = 0, classes = 0;
     uint32_t label_of[MODEL_CLASSES_MAX] = {0};
@@ -308,4 +327,21 @@ int samples_train(const struct samples *s, const uint8_t *use, enum model_kind k
         code = chv_err_set(err, ENOMEM, "out of memory");
     }
     return code;
+}
+
+int samples_train(const struct samples *s, const uint8_t *use, enum model_kind kind, uint64_t seed, struct model **out,
+                  struct chv_err *err)
+{
+    struct model *encrypted = NULL;
+    int code = train_part(s, use, kind, seed, out, err);
+    if (code < 0 || !s->encrypted) return code;
+    s->encrypted->two = s->two;
+    code = train_part(s->encrypted, use, kind, seed, &encrypted, err);
+    if (code < 0) {
+        model_free(*out);
+        *out = NULL;
+        return code;
+    }
+    model_attach_encrypted(*out, encrypted);
+    return 0;
 }

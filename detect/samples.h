@@ -28,7 +28,7 @@ struct samples_run {
 /* Of one row, beside its features. */
 struct samples_row {
     uint64_t end_ns, read_bytes, write_bytes;
-    bool active;
+    bool active, encrypted;
 };
 
 struct samples {
@@ -43,6 +43,7 @@ struct samples {
     uint8_t ransomware[MODEL_CLASSES_MAX];
     struct dataset_report report; /* of all runs together */
     struct samples *also; /* owned, or NULL: the same runs looked at from later on, to learn from as well */
+    struct samples *encrypted; /* owned, or NULL: the same runs as an encrypted disk would show them; a second part learns from them */
 };
 
 /* Who is told how it goes; each may be NULL, and `watch` itself. */
@@ -63,6 +64,9 @@ void samples_free(struct samples *s);
  * One that could be read before and cannot any more is an error. */
 int samples_read_also(struct samples *s, const struct dataset *d, const struct dataset_options *options, uint64_t skip_ns,
                       const struct samples_watch *watch, struct chv_err *err);
+/* The same runs as an encrypted disk would show them, and what samples_read_also adds, so that samples_train makes a pair. */
+int samples_read_encrypted(struct samples *s, const struct dataset *d, const struct dataset_options *options, uint64_t also_from_ns,
+                           const struct samples_watch *watch, struct chv_err *err);
 /* What had been changed before that time. NULL: nothing. */
 const struct samples_loss *samples_loss_before(const struct samples_run *run, uint64_t time_ns);
 /* Parts of it, for tables of other columns. Does the run have what the mode looks at? Fill family[] from the runs that suit s->mode
@@ -75,7 +79,7 @@ void samples_add_report(struct dataset_report *sum, const struct dataset_report 
 const char *samples_class(const struct samples *s, size_t family);
 
 /* Learn from the active rows of the runs with use[run] != 0 (NULL: all); every class weighs the same, in it every family, and in
- * that every run. EINVAL when there are not two classes. */
+ * that every run. With s->encrypted a pair (model_attach_encrypted). EINVAL when there are not two classes. */
 int samples_train(const struct samples *s, const uint8_t *use, enum model_kind kind, uint64_t seed, struct model **out,
                   struct chv_err *err);
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Features of accesses, the slow and plain way: every window is summed anew from what its seconds held.
 
-features_reference.py rows SET < ACCESSES     the rows, as features_rows prints them
+features_reference.py rows SET NAMES [encrypted] < ACCESSES     the rows, as features_rows prints them; of what an encrypted disk shows
+features_reference.py gate SET [encrypted] < ACCESSES           their ends, and whether the disk is taken for encrypted
 features_reference.py make SEED ACTIONS       accesses: files encrypted in place and elsewhere, copies, noise, silence
 """
 import random
@@ -55,6 +56,44 @@ class Runs:
         fresh = what not in marks
         marks.add(what)
         return fresh
+
+
+class Gate:
+    """Is the disk encrypted? By the share of pieces that are no ciphertext, what is long ago counting less."""
+    # 1 to 7 sectors of random bytes in a block of zeros: tests/detect/cipher.c draws such
+    PARTS = [round(65535 * e) for e in (.18586, .34412, .48662, .61696, .73595, .84289, .93444)]
+
+    def __init__(self):
+        self.pieces = self.plain = self.encrypted = 0
+
+    def take(self, access):
+        _, _, sectors, kind, flags, entropy, old = access
+        if kind == WRITE and flags & ENTROPY:
+            seen = entropy
+        elif kind == READ and flags & OLD and old > 1311:
+            seen = old
+        else:
+            return
+        alone = {1: 60900, 2: 63300}.get(sectors, 64225)
+        self.pieces += 1
+        self.plain += seen < alone and min(abs(seen - part) for part in self.PARTS) > 328
+        if self.pieces == 16384:
+            self.pieces, self.plain = 8192, self.plain // 2
+        if self.plain * 512 <= self.pieces >= 1024:
+            self.encrypted = 1
+        elif self.plain * 128 > self.pieces:
+            self.encrypted = 0
+
+
+def encrypted_view(access):
+    """What an encrypted disk would show of it, or None."""
+    time, lba, sectors, kind, flags, entropy, old = access
+    if kind == DISCARD:
+        return None
+    if flags & OLD and old <= 1311:
+        flags -= OLD
+    return (time, lba, sectors, kind, flags | NOVEL if flags & DEDUP else flags, 65161 if flags & ENTROPY else entropy,
+            65161 if flags & OLD else old)
 
 
 class Stream:
@@ -239,13 +278,17 @@ def features():
 
 
 def rows(names, reads_only, fill, accesses):
-    table, stream = features(), Stream()
+    """names None: the gate in place of features"""
+    table, stream, gate = features(), Stream(), Gate()
     accesses = [a for a in accesses if not reads_only or a[3] == READ]
     if not accesses:
         return
     first, now, tick, busy, began = accesses[0][0], 0, 0, 0, 0
 
     def row(number, end):
+        if names is None:
+            print(first + end, gate.encrypted)
+            return
         windows = {w: Window(stream, number, w) for w in (1, 5, 10, 30)}
         count = windows[1].sum
         read, written = count["bytes", 0], count["bytes", 1]
@@ -265,6 +308,7 @@ def rows(names, reads_only, fill, accesses):
             tick += 1
         busy = tick
         stream.take(tick, now, access)
+        gate.take(access)
     row(tick, began + TICK)
 
 
@@ -318,8 +362,11 @@ def main():
     if sys.argv[1] == "make":
         make(int(sys.argv[2]), int(sys.argv[3]))
         return
-    names = sys.argv[3].split(",")
-    rows(names, sys.argv[2] == "read", FILL.get(sys.argv[2], 1 << 64), [tuple(map(int, line.split())) for line in sys.stdin])
+    what, kind, *more = sys.argv[1:]
+    accesses = [tuple(map(int, line.split())) for line in sys.stdin]
+    if "encrypted" in more:
+        accesses = [view for view in map(encrypted_view, accesses) if view]
+    rows(None if what == "gate" else more[0].split(","), kind == "read", FILL.get(kind, 1 << 64), accesses)
 
 
 if __name__ == "__main__":

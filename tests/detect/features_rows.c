@@ -1,9 +1,12 @@
-/* features_rows SET < ACCESSES: a line an access (time_ns lba sectors kind flags entropy old_entropy) in, a line a row out:
- * end_ns read_bytes write_bytes active, then the features as hexadecimal floats. `SET names`: their names. */
+/* features_rows SET [encrypted] < ACCESSES: a line an access (time_ns lba sectors kind flags entropy old_entropy) in, a line a row out:
+ * end_ns read_bytes write_bytes active, then the features as hexadecimal floats. `encrypted`: of what an
+ * encrypted disk would show. `SET names`: the features' names. `SET gate [encrypted]`: of each row its end and whether the disk is
+ * taken for encrypted. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "detect/cipher.h"
 #include "detect/features.h"
 
 static void print_row(void *arg, const struct feature_row *row)
@@ -16,6 +19,11 @@ static void print_row(void *arg, const struct feature_row *row)
     putchar('\n');
 }
 
+static void print_gate(void *arg, const struct feature_row *row)
+{
+    printf("%" PRIu64 " %d\n", row->end_ns, row->encrypted);
+}
+
 int main(int argc, char **argv)
 {
     int found = argc > 1 ? feature_set_find(argv[1]) : -1;
@@ -23,6 +31,8 @@ int main(int argc, char **argv)
     struct features *f;
     struct access a;
     unsigned kind, flags, entropy, old;
+    bool gate = argc > 2 && strcmp(argv[2], "gate") == 0, view = argc > 2 && strcmp(argv[argc - 1], "encrypted") == 0;
+    feature_row_fn *print = gate ? print_gate : print_row;
 
     if (found < 0)
         return 2;
@@ -38,9 +48,10 @@ int main(int argc, char **argv)
                  &old) == 7) {
         a.kind = (uint8_t)kind, a.flags = (uint8_t)flags;
         a.entropy = (uint16_t)entropy, a.old_entropy = (uint16_t)old;
-        features_push(f, &a, print_row, &set);
+        if (!view || cipher_view(&a))
+            features_push(f, &a, print, &set);
     }
-    features_finish(f, print_row, &set);
+    features_finish(f, print, &set);
     features_free(f);
     return 0;
 }

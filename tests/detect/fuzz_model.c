@@ -21,6 +21,7 @@ static void use(const struct model *m)
     }
     if (m->kind != MODEL_KNN || m->knn.rows < 100) model_explain(m, x, why);
     if (m->reads) use(m->reads);
+    if (m->encrypted) use(m->encrypted);
 }
 
 static void try_it(const uint8_t *data, size_t size)

@@ -170,6 +170,78 @@ static void hostile_numbers(void)
     model_free(m);
 }
 
+/* A model and, if `reads`, one for reads, around one for encrypted disks. */
+static struct model *pair(bool reads)
+{
+    struct model *m = tiny(MODEL_GBT, FEATURES_PAPER);
+    model_attach_encrypted(m, tiny(MODEL_GBT, FEATURES_PAPER));
+    if (reads) model_attach_reads(m, tiny(MODEL_KNN, FEATURES_READ));
+    m->encrypted->forest.node[0].threshold = -10;
+    return m;
+}
+
+static void hostile_pairs(void)
+{
+    struct model *m = pair(false);
+    uint8_t *data;
+    size_t bytes;
+    doctored(m, "\"memory\": 16384", "\"memory\": 16385", "'memory' of its gate is not 16384");
+    doctored(m, "\"least\": 1024", "\"least\": -102", "'least' of its gate");
+    doctored(m, "\"off\": 128", "\"off\": 1e9", "'off' of its gate");
+    doctored(m, "\"gate\"", "\"date\"", "gate");
+    doctored(m, "\"encrypted\"", "\"encryptet\"", "neither");
+    doctored(m, "\"paired\"", "\"paires\"", "neither");
+    CHECK(model_encode(m, &data, &bytes) == 0);
+    CHECK(data[8] == 2);
+    data[8] = 1; /* the preamble is not signed for */
+    refused(data, bytes, "file of version 2");
+    data[8] = 3;
+    refused(data, bytes, "reads versions 1 and 2");
+    free(data);
+    strcpy(m->encrypted->class_name[1], "Ceiber");
+    CHECK(model_encode(m, &data, &bytes) == 0);
+    refused(data, bytes, "other features or classes");
+    free(data);
+    strcpy(m->encrypted->class_name[1], "Cerber");
+    model_attach_encrypted(m->encrypted, tiny(MODEL_GBT, FEATURES_PAPER)); /* what is below a part is not kept */
+    model_attach_encrypted(m, tiny(MODEL_KNN, FEATURES_DEFAULT));
+    CHECK(model_encode(m, &data, &bytes) == 0);
+    refused(data, bytes, "other features or classes");
+    free(data);
+    model_free(m);
+    m = tiny(MODEL_KNN, FEATURES_READ); /* reads say nothing of writes */
+    model_attach_encrypted(m, tiny(MODEL_KNN, FEATURES_READ));
+    CHECK(model_encode(m, &data, &bytes) == 0);
+    refused(data, bytes, "paired streams");
+    free(data);
+    model_free(m);
+}
+
+static void keep_pair(const char *dir)
+{
+    double x[FEATURES_MAX] = {0};
+    for (int reads = 0; reads < 2; reads++) {
+        struct model *m = pair(reads), *back;
+        struct chv_err err;
+        char path[300];
+        snprintf(path, sizeof path, "%s/%s", dir, reads ? "three" : "pair");
+        CHECK(model_part(m, true) != m && model_part(m, false) == m);
+        CHECK_OK(model_save(m, path, &err), err);
+        CHECK_OK(model_load(path, &back, &err), err);
+        for (int part = 0; part < 2; part++) CHECK(model_score(model_part(m, part), x, NULL) == model_score(model_part(back, part), x, NULL));
+        CHECK(model_score(back, x, NULL) != model_score(model_part(back, true), x, NULL));
+        CHECK((model_reads_part(back) != NULL) == reads);
+        model_set_decision(back, &(struct decision){3, 1, 3});
+        CHECK(model_decision(model_part(back, true))->threshold == 3);
+        damage(m);
+        model_free(m);
+        model_free(back);
+    }
+    struct model *alone = tiny(MODEL_GBT, FEATURES_PAPER);
+    CHECK(model_part(alone, true) == alone);
+    model_free(alone);
+}
+
 static void round_trips(const char *dir)
 {
     static const enum feature_set sets[] = {FEATURES_PAPER, FEATURES_READ};
@@ -198,10 +270,13 @@ int main(int argc, char **argv)
     struct model *m;
     if (argc > 1) {
         round_trips(argv[1]);
+        keep_pair(argv[1]);
         return 0;
     }
     unit_temp_dir(dir);
     round_trips(dir);
+    keep_pair(dir);
+    hostile_pairs();
     hostile_headers();
     hostile_trees();
     hostile_numbers();

@@ -191,3 +191,59 @@ for verb in "features -o x" "train -o x" evaluate "score --model rf.model --csv 
   grep -q 'Zip-1/ata_read.csv: no table' err && grep -q 'Cerber-2' err || fail "$verb: $(cat err)"
 done
 mv kept.csv data/dataset/original/win7-a/Zip/Zip-1/ata_write.csv
+
+# a pair: as an encrypted disk shows the same runs, another part judges them, once enough was seen to know
+python3 - <<'PY'
+import os, random
+random.seed(2)
+for kind in ("WannaCry", "Zip", "Excel"):
+    for n in range(6):
+        run, lba, out = f"pair/dataset/original/win7-{'a' if n % 2 else 'b'}/{kind}/{kind}-{n}", 8 * random.randrange(1 << 22), [[], []]
+        os.makedirs(run)
+        for at in range(150 * 20):
+            t = 1600000000 + at // 150, at % 150 * 7000000
+            lba += 8 * random.randrange(1, 4000) if kind == "WannaCry" else 8
+            to, entropy = {"WannaCry": (lba, 0.994), "Zip": (5000000 + lba // 16 * 8, 0.994), "Excel": (8 * random.randrange(999), 0.2)}[kind]
+            out[0].append((*t, lba, 4096))
+            if at % 20 == 0: to, entropy = 8 * random.randrange(99), 0.3  # the file system's own
+            out[1].append((t[0], t[1] + 5000, to, 4096, entropy, 0))
+        for name, rows in zip(("read", "write"), out):
+            with open(f"{run}/ata_{name}.csv", "w") as f:
+                f.writelines(",".join(map(str, row)) + "\n" for row in rows)
+PY
+expect_exit 0 chronovisor train --ransap pair --model rf --features content --encrypted --no-evaluate -o pair.model --json
+expect_exit 0 chronovisor models --json pair.model
+python3 - <<'PY' || fail "models of a pair: $(cat out)"
+import json
+parts = [json.loads(line) for line in open("out")]
+assert [p["mode"] for p in parts] == ["paired", "encrypted", "read"] and len({p["table_sha256"] for p in parts}) == 3, parts
+assert parts[0]["command"] == parts[1]["command"] and parts[0]["features"] == parts[1]["features"] and parts[0]["decision"] == parts[1]["decision"]
+PY
+expect_exit 0 chronovisor models pair.model
+grep -q 'for disks that are encrypted' out || fail "models: $(cat out)"
+expect_exit 0 chronovisor train --ransap pair --model rf --features content --no-evaluate -o one.model
+for view in "" --as-encrypted; do
+  for m in one pair; do
+    # shellcheck disable=SC2086 # a word or none
+    expect_exit 0 chronovisor score --model $m.model --ransap pair $view --csv "$m$view.csv"
+  done
+done
+cmp one.csv pair.csv || fail "a disk that is not encrypted is judged by the part for those that are"
+python3 - <<'PY' || fail "as an encrypted disk shows it (above)"
+import collections, csv
+rows = {name: list(csv.DictReader(open(name + "--as-encrypted.csv"))) for name in ("one", "pair")}
+differ = collections.defaultdict(list)
+for a, b in zip(rows["one"], rows["pair"]):
+    assert (a["run"], a["t_end"]) == (b["run"], b["t_end"])
+    if a["score"] != b["score"]: differ[a["run"]].append(float(a["t_end"]))
+assert differ and all(min(times) > 3 for times in differ.values()), differ  # 1,024 pieces come first
+alarmed = {r["run"].split("/")[3] for r in rows["pair"] if r["alarm"] == "1"}
+assert alarmed == {"WannaCry"}, alarmed
+PY
+expect_exit 0 chronovisor evaluate --ransap pair --model rf --features content --mode paired --encrypted --split condition --json
+grep -q '"detected": 6' out || fail "evaluate of pairs: $(cat out)"
+expect_exit 0 chronovisor evaluate --ransap pair --model pair.model --mode paired --as-encrypted --json
+grep -q '"false_alarms": 0' out || fail "a pair judged: $(cat out)"
+one_line_error chronovisor train --ransap pair --encrypted --mode read -o x
+one_line_error chronovisor evaluate --ransap pair --as-encrypted
+one_line_error chronovisor evaluate --ransap pair --model pair.model --encrypted
