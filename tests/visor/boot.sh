@@ -55,6 +55,10 @@ MACHINE_CPU=EPYC,-svm machine_run machine task
 console 'visor: the processor has no SVM'
 console 'visor: not watched'
 console '^@@ shell '
+# the first of two has it
+MACHINE_CPU=EPYC,svm=on,npt=on MACHINE_SMP=1,maxcpus=2,sockets=2 machine_run machine task -device EPYC-x86_64-cpu,svm=off,socket-id=1,core-id=0,thread-id=0
+console 'visor: not watched: a processor is not as the first one$'
+console '^@@ shell [0-9.]* 2$'
 
 # a disk of which nothing would be seen: the partition's own, on virtio-blk
 MACHINE_UNKNOWN=refuse machine_run machine task

@@ -3,11 +3,13 @@
 #   machine_build DIR [--ahci|--files] [PROGRAM...]  the EFI system partition and what the guest's initramfs holds (PROGRAM: C files, static);
 #                                            --ahci: a kernel that has a driver for SATA; --files: and for NVMe, virtio disks, ext4
 #   machine_program DIR SOURCE...            the same with an EFI program of ours in the kernel's place (C files, freestanding)
+#   machine_efi FILE SOURCE...               such a program
 #   machine_run DIR TASK QEMU-ARGUMENT...    boot it with the shell script TASK, until it powers off; console in DIR/console
 #   machine_qemu DIR QEMU-ARGUMENT...        the machine alone, with whatever is in DIR/esp (nothing: without that partition)
 #
 # MACHINE_CPU, MACHINE_SMP, MACHINE_CONFIG (more lines of chronovisor.cfg), MACHINE_UNKNOWN (refuse: the partition's own controller
-# is one that is not watched), MACHINE_PLAIN=1 (the kernel without us), MACHINE_OPTIONS (more for the kernel), MACHINE_MEMORY. Needs no KVM.
+# is one that is not watched), MACHINE_PLAIN=1 (the kernel without us), MACHINE_OPTIONS (more for the kernel), MACHINE_MEMORY,
+# MACHINE_FIRST (an EFI program that is started first, and starts \chronovisor.efi). Needs no KVM.
 # QEMU: the qemu-system-x86_64 to use, for another version than the one in PATH: one emulator's idea of a processor proves little.
 # SOURCE is the project's root, BUILD its build.
 
@@ -54,17 +56,24 @@ I
 }
 
 machine_program() {
-  local dir=$1 source objects=()
-  shift
+  local dir=$1
   rm -rf "$dir"
-  mkdir -p "$dir"/esp/EFI/{BOOT,chronovisor} "$dir/root" "$dir/objects"
+  mkdir -p "$dir"/esp/EFI/{BOOT,chronovisor} "$dir/root"
+  machine_efi "$dir/esp/vmlinuz" "${@:2}"
+}
+
+machine_efi() {
+  local out=$1 objects=()
+  shift
+  mkdir -p "$out.objects"
   for source in "$@" "$SOURCE"/visor/core/{lib,print}.c; do
-    objects+=("$dir/objects/${#objects[@]}.obj")
+    objects+=("$out.objects/${#objects[@]}.obj")
     clang -target x86_64-unknown-windows -std=gnu11 -O1 -ffreestanding -fno-stack-protector -mno-red-zone -mgeneral-regs-only \
       -mno-stack-arg-probe -fno-strict-aliasing -Wall -Wextra -Wconversion -Wshadow -Werror -I "$SOURCE" \
       -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 -c "$source" -o "${objects[-1]}" || return 1
   done
-  lld-link /nologo /subsystem:efi_application /entry:efi_main /nodefaultlib /out:"$dir/esp/vmlinuz" "${objects[@]}"
+  lld-link /nologo /subsystem:efi_application /entry:efi_main /nodefaultlib /out:"$out" "${objects[@]}" || return 1
+  rm -r "$out.objects"
 }
 
 machine_run() {
@@ -78,7 +87,8 @@ machine_run() {
     rm -f "$dir/esp/EFI/BOOT/BOOTX64.EFI"
   else
     rm -f "$dir/esp/startup.nsh"
-    cp "$BUILD/visor/chronovisor.efi" "$dir/esp/EFI/BOOT/BOOTX64.EFI"
+    cp "$BUILD/visor/chronovisor.efi" "$dir/esp/chronovisor.efi"
+    cp "${MACHINE_FIRST:-$dir/esp/chronovisor.efi}" "$dir/esp/EFI/BOOT/BOOTX64.EFI"
   fi
   machine_qemu "$dir" "$@" || return 1
   grep -qa '^@@ end$' "$dir/console" || { machine_died "$dir"; return 1; }

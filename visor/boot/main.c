@@ -1,6 +1,6 @@
 /* chronovisor.efi as the firmware starts it: reserves memory, copies this image there, has the copy virtualise every
  * processor, and goes on, as a guest, to the operating system's loader. */
-#include "visor/arch/x86/cpu.h"
+#include "visor/arch/x86/svm/svm.h"
 #include "visor/boot/drivers.h"
 #include "visor/boot/efi.h"
 #include "visor/boot/file.h"
@@ -23,7 +23,8 @@ struct stage {
     EFI_LOADED_IMAGE *image;
     struct boot_info *info;
     uint64_t moved;  /* from this image to the copy */
-    uint32_t failed; /* processors that could not be launched */
+    uint64_t cr4;    /* of the first processor */
+    uint32_t failed; /* processors that cannot be launched */
     char why[128];
 };
 
@@ -123,7 +124,14 @@ static void look_around(struct stage *s, struct mp_services **mp)
             s->info->acpi_rsdp = (uint64_t)(uintptr_t)s->system->ConfigurationTable[i].VendorTable;
 }
 
-/* On each of the firmware's other processors. */
+/* On each of the firmware's other processors, before anything is changed. Nested paging has as many levels as the host of each. */
+static void look_here(void *arg)
+{
+    struct stage *s = arg;
+    if (svm_missing() || (read_cr4() ^ s->cr4) & CR4_LA57) __atomic_add_fetch(&s->failed, 1, __ATOMIC_SEQ_CST);
+}
+
+/* On each of them. */
 static void launch_here(void *arg)
 {
     struct stage *s = arg;
@@ -135,10 +143,12 @@ static void launch_here(void *arg)
 static const char *virtualise(struct stage *s)
 {
     struct mp_services *mp;
+    look_around(s, &mp);
+    if (s->info->processors > 1 && (mp->start_all(mp, look_here, 0, NULL, 0, s, NULL) || s->failed))
+        return "a processor is not as the first one";
     if (!reserve(s, s->info->config.memory_mib << 20)) return "the firmware has not that much memory (memory_mib)";
     if (!copy_image(s)) return "this image cannot be moved";
     if (!memory_map(s)) return "the firmware's memory map is too long";
-    look_around(s, &mp);
     look_at_clocks(s);
     const char *(*init)(const struct boot_info *) =
         (const char *(*)(const struct boot_info *))in_copy(s, (void *)(uintptr_t)visor_init);
@@ -173,7 +183,7 @@ static void say(struct stage *s, const char *text)
 EFI_STATUS efi_main(EFI_HANDLE handle, EFI_SYSTEM_TABLE *system);
 EFI_STATUS efi_main(EFI_HANDLE handle, EFI_SYSTEM_TABLE *system)
 {
-    struct stage s = {.system = system, .boot = system->BootServices};
+    struct stage s = {.system = system, .boot = system->BootServices, .cr4 = read_cr4()};
     struct drivers drivers;
     static char text[CONFIG_BYTES];
     size_t bytes = sizeof text;

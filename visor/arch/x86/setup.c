@@ -20,10 +20,10 @@ const char *visor_init(const struct boot_info *info)
     const char *why = svm_missing();
     if (why) return why;
     if (!info->processors || info->processors > VCPU_MAX) return "more processors than are known";
-    unsigned bits = cpuid(0x80000008, 0).a & 0xff;
+    unsigned bits = cpuid(0x80000008, 0).a & 0xff, levels = read_cr4() & CR4_LA57 ? 5 : 4; /* nested paging's are the host's */
     memory_init(info->free_base, info->free_bytes);
     if (bits > ADDRESS_BITS_MAX) bits = ADDRESS_BITS_MAX;
-    machine_init(info, read_cr4() & CR4_LA57 ? 5 : 4, bits, &nested, &own);
+    machine_init(info, levels, bits, &nested, &own);
     host_init(own);
     svm_init(nested);
     for (unsigned i = 0; i < info->processors; i++) {
@@ -38,7 +38,7 @@ const char *visor_init(const struct boot_info *info)
     if ((why = disks_init(&info->config))) return why;
     camera_init(&info->config, clock_ns());
     iommu_start(info->acpi_rsdp); /* last: what it is told is in memory that goes back to the firmware if we give up */
-    print("%u processors, %u address bits, memory at %llx + %llu KiB, %llu KiB of it free", info->processors, bits,
+    print("%u processors, %u address bits in %u levels, memory at %llx + %llu KiB, %llu KiB of it free", info->processors, bits, levels,
           (unsigned long long)info->own_base, (unsigned long long)info->own_bytes >> 10,
           (unsigned long long)memory_left() >> 10);
     memory_seal();
