@@ -79,6 +79,7 @@ cat >expected <<'X'
 @@ try hypercalls: 0 of 2000 are not #UD
 @@ try mtrr-pat: MTRRs 0 0, stay; PAT 0, the guest's own
 @@ try other-msrs: 0 refused, 5 beyond the maps are #GP
+@@ try clock: forth 0 1, back 0 1, read 0 1
 @@ try invd: goes on
 @@ try watched-strings: MOVS 13, SSE 13, STOS 0, fetch 6
 @@ try nmi-self: arrived
@@ -125,4 +126,8 @@ for pair in nvme:CHV0001n1 ahci:CHV0003; do
   ! chronovisor events --store store --space "$space" --json | grep '"gap"' || fail "$space has gaps"
 done
 chronovisor verify --store store >/dev/null || fail "verify"
+chronovisor events --store store --json | python3 -c 'import json, sys, time
+times = [json.loads(line)["time_ns"] for line in sys.stdin]
+span = (max(times) - min(times)) / 1e9
+sys.exit(f"the events span {span} s" if not 0 < span < 900 else 0)' || fail "the guest moved the clock"
 echo "$(wc -l <expected) attempts, $marks blocks between them on each of two disks, all in the record"

@@ -79,6 +79,15 @@ static void types(void)
     static const uint32_t none[] = {0x2000, 0x40000000, 0xc0002000, 0xc0012000, 0xffffffff};
     for (unsigned i = 0; i < ARRAY_LENGTH(none); i++) beyond += try_read(none[i], &value) == GP && try_write(none[i], 0) == GP;
     result("%u refused, %u beyond the maps are #GP", odd, beyond);
+    attempt("clock"); /* the guest's counter stands elsewhere, forth and back; the record's times go on */
+    uint64_t now = rdtsc(), read = 0;
+    unsigned forth = try_write(0x10, now + (UINT64_C(1) << 50)), is_forth = rdtsc() - now >= UINT64_C(1) << 50;
+    nvme_rw(&nvme, true, 7000, 8, nvme.queue[2], 0);
+    unsigned back = try_write(0x10, 5), is_back = rdtsc() < now;
+    nvme_rw(&nvme, true, 7008, 8, nvme.queue[2], 0);
+    unsigned reads = try_read(0x10, &read), same = rdtsc() - read < UINT64_C(1) << 40;
+    try_write(0x10, now);
+    result("forth %u %u, back %u %u, read %u %u", forth, is_forth, back, is_back, reads, same);
     attempt("invd");
     __asm__ volatile("invd" : : : "memory");
     result("goes on");

@@ -2,6 +2,7 @@
 #ifndef VISOR_ARCH_X86_BITS_H
 #define VISOR_ARCH_X86_BITS_H
 
+#define MSR_TSC 0x10
 #define MSR_APIC_BASE 0x1b
 #define MSR_PAT 0x277
 #define MSR_X2APIC_ICR 0x830

@@ -7,8 +7,10 @@
     (UINT64_C(1) << 4 | UINT64_C(1) << 3) /* SVMDIS and LOCK: switched off for good, as firmware can do */
 
 /* Writes are ignored. With them memory would become something else, for us as well: MTRRs; SYSCFG, IORRs, TOP_MEM; where configuration
- * space is mapped; SMM's base, address and mask; the table of SEV-SNP. And microcode, which is below us: it is the firmware's to load. */
-static const uint32_t pinned[][2] = {{0x200, 0x20f},           {0x250, 0x250},           {0x258, 0x259},
+ * space is mapped; SMM's base, address and mask; the table of SEV-SNP. Or our clock (TSC_ADJUST), or what CPUID tells us (C0011002h to 5h).
+ * And microcode, which is below us: it is the firmware's to load. */
+static const uint32_t pinned[][2] = {{0x3b, 0x3b},             {0xc0011002, 0xc0011005},
+                                     {0x200, 0x20f},           {0x250, 0x250},           {0x258, 0x259},
                                      {0x268, 0x26f},           {0x2ff, 0x2ff},           {0xc0010010, 0xc0010010},
                                      {0xc0010016, 0xc001001a}, {0xc001001d, 0xc001001d}, {0xc0010020, 0xc0010020},
                                      {0xc0010058, 0xc0010058}, {0xc0010111, 0xc0010113}, {0xc0010132, 0xc0010133}};
@@ -38,6 +40,9 @@ static uint64_t efer_known(void)
 static bool read(struct svm_cpu *cpu, uint32_t msr, uint64_t *value)
 {
     switch (msr) {
+    case MSR_TSC:
+        *value = rdtsc() + cpu->vmcb->tsc_offset;
+        return true;
     case MSR_EFER:
         *value = cpu->vmcb->efer & ~(uint64_t)EFER_SVME;
         return true;
@@ -66,6 +71,9 @@ static bool write_efer(struct svm_cpu *cpu, uint64_t value)
 static bool write(struct svm_cpu *cpu, uint32_t msr, uint64_t value)
 {
     switch (msr) {
+    case MSR_TSC: /* the guest's stands elsewhere, the processor's goes on */
+        cpu->vmcb->tsc_offset = value - rdtsc();
+        return true;
     case MSR_EFER:
         return write_efer(cpu, value);
     case MSR_VM_CR:

@@ -43,6 +43,7 @@ void svm_init(uint64_t nested_cr3)
     vcpu_watch_msr(MSR_VM_CR, true, true);       /* says "SVM is off" */
     vcpu_watch_msr(MSR_VM_HSAVE_PA, true, true); /* the processor writes its state there */
     vcpu_watch_msr(MSR_SVM_KEY, true, true);
+    vcpu_watch_msr(MSR_TSC, true, true);         /* our clock, too */
     vcpu_watch_msr(MSR_APIC_BASE, false, true);  /* its page is watched where it is */
     vcpu_watch_msr(MSR_X2APIC_ICR, false, true); /* INIT and SIPI */
     svm_msr_init();
