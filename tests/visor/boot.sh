@@ -20,6 +20,12 @@ echo "@@ ports $(pcipoke 0x18 0)"
 echo "@@ shown $(pcipoke 0 0)"
 echo "@@ mapped $(pcipoke 0x18 ecam:0xb0000000)"
 for cpu in 0 1; do echo "@@ sum $cpu $(taskset $((cpu + 1)) sha256sum /bin/busybox | cut -c1-64)"; done
+# at last a system management interrupt, which this firmware has not switched on: ACPI's ports are at 600h
+echo "@@ end"
+pcipoke 4 port:0x630 0x21
+pcipoke 1 port:0xb2 0
+sleep 5
+echo "@@ SMI: nothing"
 T
 MACHINE_SMP=2 MACHINE_CONFIG='hide 00:03.0' machine_run machine task -device e1000,addr=3,romfile=
 console() { grep -a "$1" machine/console || { cat machine/console >&2; fail "the console does not say: $1"; }; }
@@ -31,6 +37,8 @@ console '^@@ shell [0-9.]* 2$'
 console '^@@ found nothing$'
 console '^@@ flags 0$'
 console '^visor: 00:03.0 is hidden$'
+console '^visor: processor .: SMI at .*; the machine resets$'
+! grep -a '^@@ SMI: nothing' machine/console || fail "the machine goes on after an SMI"
 console '^@@ pci 0000:00:00.0 0000:00:01.0 0000:00:1f'
 console '^@@ ports ffffffff ffff ff$'
 console '^@@ shown 29c08086 29c0 80$'

@@ -1,6 +1,7 @@
 /* PCI configuration space by its ports, as root in the guest: pcipoke DEVICE REGISTER [VALUE], numbers in C's notation;
  * DEVICE is device << 3 | function on bus 0. Prints the register, before it is written. With REGISTER "ecam:ADDRESS",
- * prints what the mapped configuration space at ADDRESS says of the device, after a write to it; with "mem:ADDRESS", 32 bits of memory. */
+ * prints what the mapped configuration space at ADDRESS says of the device, after a write to it; with "mem:ADDRESS", 32 bits of memory;
+ * with "port:NUMBER", writes VALUE to this port, in DEVICE bytes. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,6 +29,15 @@ int main(int argc, char **argv)
         volatile uint8_t *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, at & ~4095l);
         if (p == MAP_FAILED) return 2;
         printf("%08x\n", *(volatile uint32_t *)(p + (at & 4095)));
+        return 0;
+    }
+    if (!strncmp(argv[2], "port:", 5) && argc > 3) {
+        uint16_t port = (uint16_t)strtoul(argv[2] + 5, NULL, 0);
+        uint32_t value = (uint32_t)strtoul(argv[3], NULL, 0);
+        if (device == 1)
+            outb((uint8_t)value, port);
+        else
+            outl(value, port);
         return 0;
     }
     uint32_t reg = (uint32_t)strtoul(argv[2], NULL, 0);
