@@ -70,7 +70,7 @@ cat >expected <<'X'
 @@ try nvme-resets: works: 1
 @@ try nvme-garbage: works: 1
 @@ try nvme-delete-busy: works: 1
-@@ try nvme-made-twice: made again: 0, then: -1, works: 1
+@@ try nvme-made-twice: made again: 0, then: ffffffff, works: 1
 @@ try ahci-garbage: works: 1
 @@ try svm-instructions: 0 of 9 are not #UD
 @@ try svm-cpuid: SVM 0, leaf 0

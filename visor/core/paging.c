@@ -107,20 +107,3 @@ bool paging_set(struct paging *p, uint64_t address, uint64_t target, uint64_t fl
     __atomic_store_n(entry, flags ? (target & PAGING_ADDRESS) | flags : 0, __ATOMIC_RELEASE);
     return true;
 }
-
-bool paging_walk(const struct paging *p, uint64_t address, uint64_t *target, uint64_t *flags)
-{
-    if (address >> p->address_bits) return false;
-    const uint64_t *table = p->root;
-    for (unsigned level = p->levels;; level--) {
-        uint64_t entry = table[address >> shift_of(level) & (ENTRIES - 1)], rest = (UINT64_C(1) << shift_of(level)) - 1;
-        if (!(entry & PAGING_PRESENT)) return false;
-        if (level > 1 && !(entry & PAGING_LARGE)) {
-            table = table_of(entry);
-            continue;
-        }
-        *target = (entry & PAGING_ADDRESS & ~rest) | (address & rest);
-        *flags = entry & ~PAGING_ADDRESS & ~PAGING_LARGE;
-        return true;
-    }
-}

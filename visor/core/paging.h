@@ -43,7 +43,4 @@ bool paging_set(struct paging *p, uint64_t address, uint64_t target, uint64_t fl
  * empty. */
 bool paging_clear_large(struct paging *p, uint64_t address);
 
-/* Where `address` leads, and with which flags; false if it is not mapped. */
-bool paging_walk(const struct paging *p, uint64_t address, uint64_t *target, uint64_t *flags);
-
 #endif

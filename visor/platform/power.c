@@ -40,7 +40,7 @@ static bool sleeps(uint8_t *byte)
     if (!(*byte & SLEEP_ENABLE)) return false;
     if (type == sleep_types[0] || type == sleep_types[1]) return true;
     *byte = (uint8_t)(*byte & ~SLEEP_ENABLE);
-    print("the guest wants sleep of type %d, from which it would wake without us: refused", type);
+    print("the guest wants sleep of type %u, from which it would wake without us: refused", (unsigned)type);
     return false;
 }
 

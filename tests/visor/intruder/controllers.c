@@ -72,7 +72,7 @@ static void garbage(void)
     uint32_t leak[16] = {1, 1, [6] = (uint32_t)own, [10] = 0, 0, 7}; /* the hypervisor's memory to the disk */
     int status = nvme_do(&nvme_abused, true, leak);
     works = nvme_start(&nvme_abused);
-    result("made again: %u, then: %d, works: %u", (unsigned)(twice == 0), status, (unsigned)works);
+    result("made again: %u, then: %x, works: %u", (unsigned)(twice == 0), (unsigned)status, (unsigned)works);
 }
 
 static void ahci_garbage(void)

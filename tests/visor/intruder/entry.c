@@ -106,7 +106,7 @@ static void mark(const char *when)
     uint64_t lba = 8 * (uint64_t)++marks;
     int status = nvme_rw(&nvme, true, lba, 8, (uint64_t)(uintptr_t)block, 0);
     bool done = ahci_rw(&ahci, true, lba, 8, (uint64_t)(uintptr_t)block);
-    if (status || !done) say("@@ mark %s %s: NVMe %d, AHCI %u", present, when, status, (unsigned)done);
+    if (status || !done) say("@@ mark %s %s: NVMe %x, AHCI %u", present, when, (unsigned)status, (unsigned)done);
 }
 
 void attempt(const char *name)

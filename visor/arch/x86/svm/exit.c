@@ -115,7 +115,7 @@ static void exit_port_instruction(struct svm_cpu *cpu)
 }
 
 /* A triple fault, or what nothing good can follow: a machine resets, so this one does. */
-static void shutdown(struct svm_cpu *cpu, const char *why)
+static _Noreturn void shutdown(struct svm_cpu *cpu, const char *why)
 {
     const struct vmcb *v = cpu->vmcb;
     print("processor %u: %s at %llx (%llx, %llx, %llx); the machine resets", cpu->vcpu->index, why,
@@ -178,10 +178,8 @@ static void dispatch(struct svm_cpu *cpu)
         break; /* VM_CR turned it into #SX, which our handler drops */
     case EXIT_SHUTDOWN:
         shutdown(cpu, "triple fault");
-        break;
     case EXIT_SMI: /* firmware that has not locked its management mode: the guest would be in it, outside of everything here */
         shutdown(cpu, "SMI");
-        break;
     case EXIT_INVD: /* what caches hold is ours as well */
         __asm__ volatile("wbinvd" : : : "memory");
         svm_skip(cpu, 2);
