@@ -61,10 +61,12 @@ static void tell(uint16_t device, uint32_t unit, uint8_t op, uint64_t lba, uint6
     records_take(&b);
 }
 
+static uint8_t shared; /* what is announced */
+
 static void announce(uint16_t device, uint32_t unit, const char *name, uint64_t sectors)
 {
     uint8_t text[CHV_SPACE_NAME_BYTES] = {0};
-    struct visor_block b = {.lba = sectors, .data = text, .unit = unit, .device = device, .op = CHV_OP_SPACE};
+    struct visor_block b = {.lba = sectors, .data = text, .unit = unit, .device = device, .op = CHV_OP_SPACE, .place = (uint16_t)(device << 3), .reason = shared};
     memcpy(text, name, strlen(name));
     records_take(&b);
 }
@@ -110,7 +112,7 @@ static void crowded(uint64_t seed)
         snprintf(name, sizeof name, "disk:%u", i);
         announce(i, 1, name, SECTORS);
     }
-    announce(30, 1, "disk:3", SECTORS);
+    announce(30, 1, "disk:3", SECTORS); /* would be another, if there were room */
     announce(31, 1, "disk a", SECTORS);
     announce(32, 1, RECORDS_OTHERS, SECTORS);
     CHECK(net.sender.device_count == CHV_WIRE_DEVICES - 1);
@@ -118,6 +120,43 @@ static void crowded(uint64_t seed)
     for (uint16_t i = 30; i < 33; i++) tell(i, 1, CHV_OP_WRITE, 0, 8);
     end();
     CHECK(heard.writes == CHV_WIRE_DEVICES - 1 && heard.others == 23 - (CHV_WIRE_DEVICES - 1) && records_lost() == heard.others);
+}
+
+/* Disks of one serial number, or of none, are told apart by where they are; nothing of one is told as another's. */
+static void namesakes(uint64_t seed)
+{
+    static const char *const names[] = {"disk:a", "disk:a-00.00.0.1", "disk:a-00.01.0.1", "disk:a-00.01.0.2", "disk:-00.02.0.1",
+                                        "disk:a2345678901234567890n1", "disk:a234567890123456-00.04.0.1", "disk:a234567-00.05.0.4294967294"};
+    begin(seed);
+    fake_console_clear();
+    announce(0, 1, "disk:a", SECTORS);
+    tell(0, 1, CHV_OP_READ, 0, 8);
+    announce(1, 1, "disk:a", SECTORS); /* the first is called by its place, too: what is of that name is unknown from now on */
+    announce(1, 2, "disk:a", SECTORS);
+    announce(2, 1, "disk:", SECTORS);
+    announce(3, 1, "disk:a2345678901234567890n1", SECTORS);
+    tell(3, 1, CHV_OP_WRITE, 0, 8); /* it keeps its name */
+    announce(4, 1, "disk:a2345678901234567890n1", SECTORS);
+    announce(5, 4294967294, "disk:a2345678901234567890n1", SECTORS);
+    CHECK(net.sender.device_count == ARRAY_LENGTH(names));
+    for (unsigned i = 0; i < ARRAY_LENGTH(names); i++) CHECK(!strncmp(net.sender.devices[i].name, names[i], CHV_WIRE_NAME_BYTES - 1));
+    CHECK(strstr(fake_console, "visor: disk 1:2 has no serial number of its own: it is disk:a-00.01.0.2\r\n"));
+    CHECK(strstr(fake_console, "visor: disk 0:1 has no serial number of its own: it is disk:a-00.00.0.1\r\n"));
+    announce(1, 1, "disk:a", 1600); /* it has grown, under the name that it has */
+    CHECK(net.sender.device_count == ARRAY_LENGTH(names) && net.sender.devices[2].bytes == 1600 * 512 && net.sender.devices[1].bytes == SECTORS * 512);
+    tell(1, 1, CHV_OP_WRITE, 1592, 8);
+    tell(0, 1, CHV_OP_WRITE, 0, 8);
+    announce(6, 1, "disk:a-00.07.0.1", SECTORS); /* somebody has the name that another one would get */
+    announce(7, 1, "disk:a", SECTORS);
+    shared = CHV_GAP_UNKNOWN;
+    announce(8, 1, "disk:b", SECTORS);
+    announce(9, 1, "disk:b", SECTORS); /* one namespace by two ways: neither is all that is written to it */
+    shared = 0;
+    CHECK(net.sender.device_count == ARRAY_LENGTH(names) + 2 && records_lost() == 0);
+    tell(7, 1, CHV_OP_WRITE, 0, 8);
+    tell(9, 1, CHV_OP_WRITE, 0, 8);
+    end();
+    CHECK(records_lost() == 2 && heard.others == 2 && heard.writes == 3 && heard.reads == 1 && heard.gaps == 3);
 }
 
 /* Behind the end, across blocks, and a disk that grows or pretends to shrink. */
@@ -164,6 +203,7 @@ int main(int argc, char **argv)
     usual(seed);
     unannounced(seed);
     crowded(seed);
+    namesakes(seed);
     places(seed);
     return 0;
 }

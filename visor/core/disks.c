@@ -55,7 +55,9 @@ static uint32_t port_reg(void *arg, uint64_t offset)
 
 static void port_emit(void *arg, const struct visor_block *block)
 {
-    evidence_take(block);
+    struct visor_block b = *block;
+    b.place = ((const struct disk *)arg)->bdf;
+    evidence_take(&b);
 }
 
 /* --- the guest's accesses */
@@ -169,30 +171,18 @@ static void add(pci_bdf bdf, bool is_nvme)
           bdf >> 3 & 31, bdf & 7, (unsigned long long)base);
 }
 
-/* One line, valid until the next. */
-static const char *line(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static const char *line(const char *format, ...)
-{
-    static char text[112];
-    va_list args;
-    va_start(args, format);
-    print_format(text, sizeof text, format, args);
-    va_end(args);
-    return text;
-}
-
 /* Controllers that nobody here knows would be a hole in the record. */
 static const char *unknown(const struct config *config)
 {
+    static char why[112];
     unsigned known = 0;
     pci_bdf bdf;
     for (unsigned i = 0; pci_find(PCI_CLASS_STORAGE, PCI_CLASS_STORAGE_MASK, i, &bdf); i++) {
         uint32_t class_code = pci_read(bdf, 8) >> 8;
         bool has_mediator = class_code == PCI_CLASS_NVME || class_code == PCI_CLASS_AHCI;
         if (pci_is_hidden(bdf) || (has_mediator && ++known <= DISKS_MAX)) continue;
-        const char *why =
-            line("storage controller %02x:%02x.%u (class %06x) is %s", bdf >> 8, bdf >> 3 & 31, bdf & 7, class_code,
-                 has_mediator ? "one more than can be watched" : "not one that is watched");
+        print_text(why, sizeof why, "storage controller %02x:%02x.%u (class %06x) is %s", bdf >> 8, bdf >> 3 & 31, bdf & 7, class_code,
+                   has_mediator ? "one more than can be watched" : "not one that is watched");
         if (!config->ignore_unknown) return why;
         print("%s", why);
     }

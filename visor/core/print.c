@@ -9,7 +9,7 @@ static void put(struct sink *s, char c)
     if (s->at < s->end) *s->at++ = c;
 }
 
-static void put_number(struct sink *s, uint64_t value, unsigned base, bool negative, unsigned width, char fill)
+static void put_number(struct sink *s, uint64_t value, unsigned base, unsigned width, char fill)
 {
     char digits[24];
     unsigned n = 0;
@@ -17,7 +17,6 @@ static void put_number(struct sink *s, uint64_t value, unsigned base, bool negat
         digits[n++] = "0123456789abcdef"[value % base];
         value /= base;
     } while (value);
-    if (negative) digits[n++] = '-';
     for (; width > n; width--) put(s, fill);
     while (n) put(s, digits[--n]);
 }
@@ -39,18 +38,10 @@ size_t print_format(char *out, size_t size, const char *format, va_list args)
         case 's':
             for (const char *p = va_arg(args, const char *); *p; p++) put(&s, *p);
             break;
-        case 'c':
-            put(&s, (char)va_arg(args, int));
-            break;
-        case 'd': {
-            int64_t v = longs > 1 ? va_arg(args, long long) : va_arg(args, int);
-            put_number(&s, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, 10, v < 0, width, fill);
-            break;
-        }
         case 'u':
         case 'x': {
             uint64_t v = longs > 1 ? va_arg(args, unsigned long long) : va_arg(args, unsigned);
-            put_number(&s, v, *f == 'x' ? 16 : 10, false, width, fill);
+            put_number(&s, v, *f == 'x' ? 16 : 10, width, fill);
             break;
         }
         case '%':
@@ -64,6 +55,15 @@ size_t print_format(char *out, size_t size, const char *format, va_list args)
     }
     *s.at = 0;
     return (size_t)(s.at - out);
+}
+
+size_t print_text(char *out, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    size_t n = print_format(out, size, format, args);
+    va_end(args);
+    return n;
 }
 
 static void print_line(const char *before, const char *format, va_list args)

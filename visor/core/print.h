@@ -8,9 +8,12 @@
 
 #define PRINT_MAX 256 /* bytes of one line; the rest is cut off */
 
-/* Formats into at most `size` bytes, always terminated; returns the length written. Knows %s %c %d %u %x %llu %llx %%
+/* Formats into at most `size` bytes, always terminated; returns the length written. Knows %s %u %x %llu %llx %%
  * and a width with or without 0 before it, nothing else. */
 size_t print_format(char *out, size_t size, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
+
+/* The same. */
+size_t print_text(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* One line: "visor: ", the text, a line feed. Safe from any processor; waits for nobody, a line feed is part of it. */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));

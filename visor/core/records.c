@@ -11,6 +11,8 @@ struct unit {
     uint32_t unit;
     uint64_t sectors; /* the most that it ever had: a disk that shows less keeps what is behind it */
     int number;       /* in the stream's list */
+    uint16_t place;
+    bool changed;     /* something was told of it that another name would not know */
 };
 
 static struct {
@@ -74,12 +76,13 @@ static void lose(int number, uint64_t size, uint64_t lba, uint64_t sectors)
 }
 
 /* One event on one device; ranges that a record cannot say are several. */
-static void take(const struct unit *u, const struct visor_block *b)
+static void take(struct unit *u, const struct visor_block *b)
 {
     struct chv_gap_detail detail = {.reason = b->reason};
     const void *content = b->op == CHV_OP_GAP && !b->data ? (const void *)&detail : b->data;
     bool version = chv_op_is_version(b->op);
     uint64_t lba = b->lba, end = lba + b->sectors;
+    u->changed |= version;
     if (b->op == CHV_OP_FLUSH) {
         put(u->number, b->op, b->flags, 0, 0, NULL);
         return;
@@ -97,34 +100,51 @@ static void take(const struct unit *u, const struct visor_block *b)
     }
 }
 
-/* Where the unit is in the table, or is to be: NULL if there is no room, or its name is another's. */
-static struct unit *place(const struct visor_block *b, const char *name)
+/* The unit's number in the stream, under a name that nobody has. Serial numbers should be different, and are not always, or not there: where a
+ * disk hangs tells it apart then (bus, device, function; port or namespace). -1: no room, or no such name. */
+static int list(const struct unit *u, const char *name, bool with_place)
 {
-    struct unit *found = NULL;
-    for (struct unit *u = records.units; u < records.units + records.count; u++) {
-        bool same = u->device == b->device && u->unit == b->unit;
-        if (!same && !memcmp(records.sender->devices[u->number].name, name, CHV_WIRE_NAME_BYTES)) return NULL;
-        if (same) found = u;
-    }
-    return found || records.count == UNITS_MAX ? found : &records.units[records.count];
+    char where[24];
+    struct chv_device device = {.bytes = u->sectors * CHV_SECTOR_BYTES};
+    size_t n = strlen(name), bytes = print_text(where, sizeof where, "-%02x.%02x.%u.%u", u->place >> 8, u->place >> 3 & 31, u->place & 7u, (unsigned)u->unit);
+    memcpy(device.name, name, n);
+    if (n > CHV_WIRE_NAME_BYTES - 1 - bytes) n = CHV_WIRE_NAME_BYTES - 1 - bytes;
+    if (with_place) memcpy(device.name + n, where, bytes + 1);
+    for (uint32_t i = 0; i < records.sender->device_count; i++)
+        if (!memcmp(records.sender->devices[i].name, device.name, CHV_WIRE_NAME_BYTES)) return -1;
+    int number = sender_device(records.sender, &device);
+    if (with_place && number >= 0) print("disk %u:%u has no serial number of its own: it is %s", u->device, (unsigned)u->unit, device.name);
+    return number;
 }
 
 static void announce(const struct visor_block *b)
 {
-    struct chv_device device = {.name = ""};
-    memcpy(device.name, b->data, CHV_WIRE_NAME_BYTES);
-    struct unit *u = place(b, device.name);
-    bool is_new = u == &records.units[records.count];
-    uint64_t sectors = u && !is_new && u->sectors > b->lba ? u->sectors : b->lba;
-    device.bytes = sectors * CHV_SECTOR_BYTES;
-    int number = u ? sender_device(records.sender, &device) : -1;
-    if (number < 0) {
-        print("disk %u:%u is not announced: too many, or its name is none, or another's; it is all gaps in " RECORDS_OTHERS,
-              b->device, (unsigned)b->unit);
+    const char *name = (const char *)b->data;
+    struct unit *u = records.units, *end = u + records.count, *namesake = NULL;
+    struct unit new = {.device = b->device, .unit = b->unit, .sectors = b->lba, .number = -1, .place = b->place};
+    for (; u < end && (u->device != b->device || u->unit != b->unit); u++)
+        if (!memcmp(records.sender->devices[u->number].name, name, CHV_WIRE_NAME_BYTES)) namesake = u;
+    if (u < end) { /* another size */
+        struct chv_device device = records.sender->devices[u->number];
+        if (b->lba > u->sectors) u->sectors = b->lba;
+        device.bytes = u->sectors * CHV_SECTOR_BYTES;
+        sender_device(records.sender, &device);
         return;
     }
-    records.count += is_new;
-    *u = (struct unit){b->device, b->unit, sectors, number};
+    /* Which of two comes first may be another the next time: so the first is called by its place as well, unless it was written to already. */
+    int moved = namesake && !namesake->changed && !b->reason ? list(namesake, name, true) : -1;
+    if (moved >= 0) {
+        take(namesake, &(struct visor_block){.op = CHV_OP_GAP, .reason = CHV_GAP_UNKNOWN}); /* nobody says any more what the one of that name is */
+        namesake->number = moved;
+        namesake->changed = false;
+    }
+    if (records.count < UNITS_MAX) new.number = list(&new, name, false);
+    if (records.count < UNITS_MAX && new.number < 0 && !b->reason) new.number = list(&new, name, true);
+    if (new.number >= 0)
+        records.units[records.count++] = new;
+    else
+        print("disk %u:%u is not announced: too many, or its name is none, or another's; it is all gaps in " RECORDS_OTHERS,
+              b->device, (unsigned)b->unit);
 }
 
 void records_take(const struct visor_block *b)
@@ -136,7 +156,7 @@ void records_take(const struct visor_block *b)
         return;
     }
     for (unsigned i = 0; i < records.count; i++) {
-        const struct unit *u = &records.units[i];
+        struct unit *u = &records.units[i];
         if (u->device != b->device || (u->unit != b->unit && b->unit != VISOR_UNIT_ALL)) continue;
         take(u, b);
         known = true;

@@ -38,5 +38,5 @@ void ahci_identify(struct ahci *a, unsigned index, const uint8_t *data)
     /* Word 169: TRIM; word 69: and after it reads are determined, and zeros. */
     p->trim_zeroes = words(data, 169, 1) & 1 && (words(data, 69, 1) & 0x4020) == 0x4020;
     __builtin_memcpy(p->serial, serial, sizeof serial);
-    blocks_space(&a->storage, index + 1, sectors, serial, sizeof serial, 0);
+    blocks_space(&a->storage, index + 1, sectors, serial, sizeof serial, 0, false);
 }

@@ -88,7 +88,7 @@ void blocks_gap(struct storage *s, uint32_t unit, uint64_t lba, uint64_t sectors
     s->gap_sectors = sectors;
 }
 
-void blocks_space(struct storage *s, uint32_t unit, uint64_t sectors, const char *serial, size_t serial_bytes, uint32_t number)
+void blocks_space(struct storage *s, uint32_t unit, uint64_t sectors, const char *serial, size_t serial_bytes, uint32_t number, bool shared)
 {
     char name[CHV_SPACE_NAME_BYTES] = "disk:";
     size_t n = 5, digits = 0;
@@ -103,5 +103,5 @@ void blocks_space(struct storage *s, uint32_t unit, uint64_t sectors, const char
     for (uint32_t left = number; left; left /= 10) digit[digits++] = (char)('0' + left % 10);
     if (digits) name[n++] = 'n';
     while (digits && n + 1 < sizeof name) name[n++] = digit[--digits];
-    emit(s, unit, (struct visor_block){.op = CHV_OP_SPACE, .lba = sectors, .data = (const uint8_t *)name});
+    emit(s, unit, (struct visor_block){.op = CHV_OP_SPACE, .lba = sectors, .data = (const uint8_t *)name, .reason = shared ? CHV_GAP_UNKNOWN : 0});
 }

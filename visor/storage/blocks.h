@@ -15,7 +15,7 @@ void blocks_flush(struct storage *s, uint32_t unit);
 /* What happens to this range is not known; sectors 0: to all of the unit. */
 void blocks_gap(struct storage *s, uint32_t unit, uint64_t lba, uint64_t sectors, uint8_t reason);
 /* A unit is there: its size, and a name out of its serial number (as the device gives it, `serial_bytes`, padded with blanks)
- * and, unless 0, its number. */
-void blocks_space(struct storage *s, uint32_t unit, uint64_t sectors, const char *serial, size_t serial_bytes, uint32_t number);
+ * and, unless 0, its number. Shared: another controller may have it, too. */
+void blocks_space(struct storage *s, uint32_t unit, uint64_t sectors, const char *serial, size_t serial_bytes, uint32_t number, bool shared);
 
 #endif

@@ -99,7 +99,7 @@ static void identify_controller(struct nvme *n, const struct nvme_pending *p, ui
     if (data[77] && data[77] + mps_min < 24) n->transfer_max = UINT64_C(1) << (data[77] + mps_min);
 }
 
-/* 5.15.2.1 */
+/* 5.15.2.1; NMIC's bit 0: other controllers may have the namespace */
 static void identify_namespace(struct nvme *n, uint32_t nsid, const uint8_t *data)
 {
     unsigned format = data[26] & 15;
@@ -120,7 +120,7 @@ static void identify_namespace(struct nvme *n, uint32_t nsid, const uint8_t *dat
         }
         if (same && ns->sectors != seen.sectors) {
             ns->sectors = seen.sectors;
-            blocks_space(&n->storage, nsid, ns->sectors, n->serial, sizeof n->serial, nsid);
+            blocks_space(&n->storage, nsid, ns->sectors, n->serial, sizeof n->serial, nsid, data[30] & 1);
         }
         return;
     }
@@ -128,7 +128,7 @@ static void identify_namespace(struct nvme *n, uint32_t nsid, const uint8_t *dat
         if (!n->ns[i].nsid) ns = &n->ns[i];
     if (!ns) return;
     *ns = seen;
-    if (ns->lba_bits) blocks_space(&n->storage, nsid, ns->sectors, n->serial, sizeof n->serial, nsid);
+    if (ns->lba_bits) blocks_space(&n->storage, nsid, ns->sectors, n->serial, sizeof n->serial, nsid, data[30] & 1);
 }
 
 void nvme_admin_done(struct nvme *n, const struct nvme_pending *p, bool failed)

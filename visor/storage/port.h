@@ -23,7 +23,8 @@ struct visor_block {
     uint16_t device;     /* the controller, as whoever made the mediator numbers them */
     uint8_t op;          /* enum chv_op: SPACE WRITE READ ZERO TRIM FLUSH GAP */
     uint8_t flags;       /* enum chv_event_flag: FUA, PARTIAL, CONTINUED */
-    uint8_t reason;      /* GAP: enum chv_gap_reason */
+    uint8_t reason;      /* GAP: enum chv_gap_reason; SPACE: not 0 if other controllers may change it as well */
+    uint16_t place;      /* the controller's PCI function, which whoever made the mediator knows */
 };
 
 /* The machine around a mediator. All of it is called from within the mediator's own functions, on their caller's stack. */
