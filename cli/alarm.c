@@ -123,6 +123,7 @@ void alarm_explain(json_t *alarm, const struct detector_alarm *why)
                                                  "contribution", why->why[i].contribution));
     json_object_set_new(alarm, "score", json_real(why->score));
     json_object_set_new(alarm, "evidence", json_real(why->sum));
+    json_object_set_new(alarm, "disk_encrypted", json_boolean(why->encrypted));
     json_object_set_new(alarm, "family", json_string(why->family));
     json_object_set_new(alarm, "family_probability", json_real(why->family_probability));
     json_object_set_new(alarm, "why", reasons);

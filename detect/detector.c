@@ -71,6 +71,7 @@ static void take_row(void *arg, const struct feature_row *row)
         .began_ns = d->decider.rising_since_ns,
         .score = score,
         .sum = d->decider.sum,
+        .encrypted = row->encrypted,
     };
     size_t best = 0, classes = model_class_count(m);
     for (size_t i = 1; i < classes; i++)

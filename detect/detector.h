@@ -19,6 +19,7 @@ struct detector_alarm {
     uint64_t raised_ns; /* the end of the row that raised it */
     uint64_t began_ns;  /* estimate: the start of the first suspicious second */
     double score, sum;  /* of that row; of the decider */
+    bool encrypted;     /* the disk was taken for an encrypted one (cipher.h) */
     const char *family; /* the likeliest class; the model's */
     double family_probability;
     struct detector_reason why[DETECTOR_REASONS]; /* what raised the score most, first; those that did at all */

@@ -85,7 +85,8 @@ int knn_decode(struct model *m, struct payload *in, struct chv_err *err)
     for (uint32_t r = 0; r < head[0]; r++)
         if (k->label[r] >= m->classes) return chv_err_set(err, EBADMSG, "row %u is of no class", r);
     for (size_t i = 0; i < head[0] * m->columns; i++)
-        if (!isfinite(k->x[i])) return chv_err_set(err, EBADMSG, "a value that is no number");
+        if (!(fabsf(k->x[i]) <= 10)) /* model_scale cuts there; distances of larger ones may be infinite */
+            return chv_err_set(err, EBADMSG, "a value that is no number, or larger than what is learned from");
     k->rows = head[0];
     k->neighbours = head[1];
     return 0;

@@ -22,6 +22,7 @@ static void take_alarm(void *arg, const struct detector_alarm *alarm)
 {
     struct world *w = arg;
     CHECK(w->raised < 8);
+    CHECK(alarm->encrypted == w->encrypted);
     w->raised_ns[w->raised++] = alarm->raised_ns;
 }
 

@@ -50,6 +50,7 @@ import json, sys
 a = json.loads(open("live.out").read())
 assert a["alarm"] == "ransomware" and a["space"] == "disk:vda" and a["family"] == "Scrambler", a
 assert a["clean"]["op"] == "flush" and a["clean"]["seq"] < a["began_seq"] and a["clean"]["time_ns"] <= a["began_ns"], a
+assert a["disk_encrypted"] is False
 assert 1 <= len(a["why"]) <= 5 and all(w["contribution"] > 0 for w in a["why"])
 assert a["why"] == sorted(a["why"], key=lambda w: -w["contribution"])
 assert a["began_ns"] < a["time_ns"] and a["score"] > 0.5

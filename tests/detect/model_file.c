@@ -159,9 +159,14 @@ static void hostile_numbers(void)
     m->knn.label[1] = 2;
     CHECK(model_encode(m, &data, &bytes) == 0);
     refused(data, bytes, "no class");
+    /* so far off that its distance is no number */
+    m->knn.label[1] = 0;
+    m->knn.x[3] = 3e38f;
+    free(data);
+    CHECK(model_encode(m, &data, &bytes) == 0);
+    refused(data, bytes, "larger than");
     /* more rows told than there are */
-    uint32_t rows = 60000;
-    uint32_t header;
+    uint32_t rows = 60000, header;
     memcpy(&header, data + 12, 4);
     memcpy(data + PREAMBLE + header, &rows, 4);
     sign(data, bytes);
