@@ -17,7 +17,7 @@ wait_for 20 grep -q '"listening"' log
 port=$(sed -n 's/.*"listening", "text": "127.0.0.1:\([0-9]*\)".*/\1/p' log)
 drive() { echo "-drive file=$1.img,format=raw,if=none,id=$1"; }
 # shellcheck disable=SC2046
-MACHINE_CPU=EPYC,+svm,+npt,+x2apic MACHINE_SMP=2 MACHINE_CONFIG="nic 01:00.0
+MACHINE_CPU=EPYC,+svm,+npt,+x2apic,+monitor MACHINE_SMP=2 MACHINE_CONFIG="nic 01:00.0
 address 10.0.2.15
 collector 10.0.2.2
 port $port
@@ -73,7 +73,7 @@ cat >expected <<'X'
 @@ try nvme-made-twice: made again: 0, then: ffffffff, works: 1
 @@ try ahci-garbage: works: 1
 @@ try svm-instructions: 0 of 9 are not #UD
-@@ try svm-cpuid: SVM 0, leaf 0
+@@ try svm-cpuid: SVM 0, leaf 0, MONITOR 0
 @@ try svm-registers: EFER.SVME 0, set 0 13; VM_CR 18 0 0; VM_HSAVE_PA 0 0 13; SVM_KEY 13
 @@ try efer-bits: all but a few refused
 @@ try hypercalls: 0 of 2000 are not #UD

@@ -1,4 +1,4 @@
-/* What the guest's CPUID says: what the processor's does, without SVM. */
+/* What the guest's CPUID says: what the processor's does, without SVM; and without MONITOR: who waits by HLT is seen to (keep_going). */
 #include "visor/arch/x86/cpu.h"
 #include "visor/core/vcpu.h"
 
@@ -8,7 +8,7 @@ void exit_cpuid(struct vcpu *vcpu, uint64_t cr4)
     struct cpuid r = cpuid(leaf, (uint32_t)vcpu->regs[VCPU_RCX]);
     switch (leaf) { /* bits that mirror CR4 have to mirror the guest's */
     case 1:
-        r.c = (r.c & ~(1u << 27)) | (cr4 & CR4_OSXSAVE ? 1u << 27 : 0);
+        r.c = (r.c & ~(1u << 27 | 1u << 3)) | (cr4 & CR4_OSXSAVE ? 1u << 27 : 0);
         break;
     case 7:
         r.c = (r.c & ~(1u << 4)) | (r.c & 1u << 3 && cr4 & CR4_PKE ? 1u << 4 : 0);

@@ -19,7 +19,7 @@ static void svm(void)
     result("%u of %u are not #UD", odd, (unsigned)ARRAY_LENGTH(all));
     attempt("svm-cpuid");
     struct cpuid a = cpuid(0x80000001, 0), b = cpuid(0x8000000a, 0);
-    result("SVM %u, leaf %x", a.c >> 2 & 1, b.a | b.b | b.c | b.d);
+    result("SVM %u, leaf %x, MONITOR %u", a.c >> 2 & 1, b.a | b.b | b.c | b.d, cpuid(1, 0).c >> 3 & 1);
     attempt("svm-registers");
     unsigned reads = try_read(0xc0000080, &efer), set = try_write(0xc0000080, efer | 1u << 12);
     unsigned vm = try_read(0xc0010114, &control), vm_write = try_write(0xc0010114, 0);
