@@ -1,9 +1,13 @@
 #include "visor/core/lib.h"
 
-/* string instructions: short, and fast enough for 4 KiB on every processor that has SVM or VT-x */
+/* String instructions: short, and fast enough for 4 KiB on every processor that has SVM or VT-x. By eight bytes: an emulated one takes each
+ * step by itself. */
 void *memcpy(void *restrict dst, const void *restrict src, size_t n)
 {
     void *to = dst;
+    size_t words = n / 8;
+    __asm__ volatile("rep movsq" : "+D"(to), "+S"(src), "+c"(words) : : "memory");
+    n %= 8;
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(src), "+c"(n) : : "memory");
     return dst;
 }

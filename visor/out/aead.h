@@ -19,7 +19,7 @@ void aead_derive(const uint8_t key[32], const uint8_t input[16], uint8_t out[32]
 void chacha20_xor(const uint8_t key[32], const uint8_t nonce[12], uint32_t counter, uint8_t *buf, size_t n);
 
 struct poly1305 {
-    uint64_t r[3], h[3], pad[2]; /* limbs of 44, 44 and 42 bits */
+    uint64_t r[2], h[3], pad[2];
 };
 void poly1305_init(struct poly1305 *p, const uint8_t key[32]);
 /* Whole message, padded with zeros to 16 bytes (as the construction of RFC 8439, 2.8 does) unless it is the last. */
