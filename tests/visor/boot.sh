@@ -53,12 +53,6 @@ console 'visor: not watched'
 console '^@@ flags 1$'
 console '^@@ shown 29c08086 29c0 80$'
 
-# a setting that is not understood is not taken for another: it is said which, and the loader starts all the same
-echo 'echo "@@ flags $(grep -c -w svm /proc/cpuinfo)"' >task
-MACHINE_CONFIG="sensor $(printf 'x%.0s' {1..32})" machine_run machine task
-console '^visor: not watched: chronovisor.cfg, line 5: sensor must be 1 to 31 characters without blanks, quotes and slashes$'
-console '^@@ flags 1$'
-
 MACHINE_CPU=EPYC,-svm machine_run machine task
 console 'visor: the processor has no SVM'
 console 'visor: not watched'
@@ -68,7 +62,21 @@ MACHINE_CPU=EPYC,svm=on,npt=on MACHINE_SMP=1,maxcpus=2,sockets=2 machine_run mac
 console 'visor: not watched: a processor is not as the first one$'
 console '^@@ shell [0-9.]* 2$'
 
+# What a configuration or a machine can have that is refused: it is said, and the loader starts all the same.
+machine_program machine "$SOURCE/tests/visor/refused.c" "$SOURCE/visor/arch/x86/serial.c" || fail "refused.c does not compile"
+refused() { # refused REASON QEMU-ARGUMENT...
+  machine_run machine task "${@:2}"
+  console "^visor: not watched: $1\$"
+  console '^visor: @@ svm 1$'
+}
+# a setting that is not understood is not taken for another
+MACHINE_CONFIG="sensor $(printf 'x%.0s' {1..32})" refused 'chronovisor.cfg, line 5: sensor must be 1 to 31 characters without blanks, quotes and slashes'
 # a disk of which nothing would be seen: the partition's own, on virtio-blk
-MACHINE_UNKNOWN=refuse machine_run machine task
-console '^visor: not watched: storage controller 00:0[0-9].0 (class 010000) is not one that is watched$'
-console '^@@ flags 1$'
+MACHINE_UNKNOWN=refuse refused 'storage controller 00:0[0-9].0 (class 010000) is not one that is watched'
+# less memory than the ring needs, or the tables
+MACHINE_CONFIG="memory_mib 16
+nic 00:03.0
+key $(printf '%064d' 7)
+address 10.0.2.15
+collector 10.0.2.2" refused 'memory_mib is too little' -device e1000,addr=3,romfile=
+MACHINE_CONFIG=$'memory_mib 8\ncamera_pages 1024' refused 'memory_mib is too little'

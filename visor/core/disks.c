@@ -26,7 +26,7 @@ struct disk {
     };
 };
 
-static struct disk *disks[DISKS_MAX];
+static struct disk *disks; /* disk_count of them */
 static unsigned disk_count;
 static bool trim_reads_zeros; /* by configuration: whatever the disks say of themselves */
 
@@ -140,7 +140,7 @@ static void configured(void *arg)
 static void add(pci_bdf bdf, bool is_nvme)
 {
     uint64_t bytes, base = pci_bar(bdf, is_nvme ? 0 : 5, &bytes);
-    struct disk *disk = memory_alloc(sizeof *disk, PAGE_BYTES);
+    struct disk *disk = &disks[disk_count];
     struct storage_port port = {disk, port_copy, port_store, port_owned, port_reg, port_emit};
     uint32_t command = pci_read(bdf, 4) & 0xffff;
     pci_write(bdf, 4, command | BAR_DECODED); /* a firmware's driver that ended may have switched its registers off */
@@ -166,13 +166,13 @@ static void add(pci_bdf bdf, bool is_nvme)
     }
     no_ports(bdf);
     if (!pci_watch(bdf, configured, disk)) print("disk %u: its configuration cannot be watched", disk->number);
-    disks[disk_count++] = disk;
+    disk_count++;
     print("disk %u: %s controller %02x:%02x.%u, registers at %llx", disk->number, is_nvme ? "NVMe" : "AHCI", bdf >> 8,
           bdf >> 3 & 31, bdf & 7, (unsigned long long)base);
 }
 
-/* Controllers that nobody here knows would be a hole in the record. */
-static const char *unknown(const struct config *config)
+/* Room for those that are known. Others would be a hole in the record. */
+static const char *look(const struct config *config)
 {
     static char why[112];
     unsigned known = 0;
@@ -186,13 +186,16 @@ static const char *unknown(const struct config *config)
         if (!config->ignore_unknown) return why;
         print("%s", why);
     }
+    if (known > DISKS_MAX) known = DISKS_MAX;
+    if (known * sizeof *disks + MEMORY_REST > memory_left()) return MEMORY_SHORT;
+    disks = memory_alloc(known * sizeof *disks, PAGE_BYTES);
     return NULL;
 }
 
 const char *disks_init(const struct config *config)
 {
     pci_bdf bdf;
-    const char *why = unknown(config);
+    const char *why = look(config);
     if (!why) why = evidence_init(config);
     if (why) return why;
     trim_reads_zeros = config->trim_reads_zeros;

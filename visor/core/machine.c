@@ -11,7 +11,7 @@
 #include "visor/core/wire.h"
 
 /* Beside own memory and the camera's pages: each stretch of 2 MiB with a page that differs takes one, each GiB another. */
-enum { SPLIT_TABLES = 256 };
+enum { SPLIT_TABLES = 256, CPU_BYTES = 64 << 10 /* more than what a processor takes */ };
 #define NESTED_FLAGS (PAGING_PRESENT | PAGING_WRITE | PAGING_USER)
 
 static struct paging nested, own;
@@ -28,11 +28,12 @@ static void hide_own_memory(void)
             panic("own memory cannot be hidden");
 }
 
-void machine_init(const struct boot_info *info, unsigned levels, unsigned address_bits, uint64_t *nested_root,
-                  uint64_t *own_root)
+const char *machine_init(const struct boot_info *info, unsigned levels, unsigned address_bits, uint64_t *nested_root,
+                         uint64_t *own_root)
 {
     unsigned tables = paging_tables(levels, address_bits), more = tables + SPLIT_TABLES;
     more += 2 * (unsigned)info->config.camera_pages + (unsigned)(info->own_bytes / PAGING_LARGE_BYTES);
+    if ((tables + more) * PAGE_BYTES + info->processors * CPU_BYTES + MEMORY_REST > memory_left()) return MEMORY_SHORT;
     own_base = info->own_base;
     own_bytes = info->own_bytes;
     if (!paging_init(&own, levels, address_bits, PAGING_PRESENT | PAGING_WRITE,
@@ -45,6 +46,7 @@ void machine_init(const struct boot_info *info, unsigned levels, unsigned addres
     hide_own_memory();
     *nested_root = memory_physical(nested.root);
     *own_root = memory_physical(own.root);
+    return NULL;
 }
 
 bool machine_protect(uint64_t gpa, bool reads, bool writes)

@@ -5,9 +5,9 @@
 #include "visor/boot/info.h"
 #include "visor/core/paging.h"
 
-/* Makes nested paging and the hypervisor's own tables; returns the roots. */
-void machine_init(const struct boot_info *info, unsigned levels, unsigned address_bits, uint64_t *nested_root,
-                  uint64_t *own_root);
+/* Makes nested paging and the hypervisor's own tables, and gives their roots. NULL, or why not. */
+const char *machine_init(const struct boot_info *info, unsigned levels, unsigned address_bits, uint64_t *nested_root,
+                         uint64_t *own_root);
 
 /* What the guest may do with the page at gpa without an exit. False when there is no table left, or gpa is beyond the
  * map. */

@@ -5,8 +5,12 @@
 
 #include "visor/core/lib.h"
 
+/* Whoever takes an amount that the machine or its configuration decides leaves this: more than the card and all small things need. */
+#define MEMORY_REST (UINT64_C(3) << 19)
+#define MEMORY_SHORT "memory_mib is too little"
+
 /* Zeroed memory at a multiple of `align` (a power of two). At boot only, before the first guest instruction; panics
- * when there is not enough, for there is nothing to go on with. */
+ * when there is not enough, which nobody lets happen: see MEMORY_REST. */
 void *memory_alloc(uint64_t bytes, uint64_t align);
 
 void memory_init(uint64_t base, uint64_t bytes);

@@ -93,7 +93,7 @@ static const char *begin(const struct udp_config *u, struct sender_config *s, ui
         return "nic: there is no driver for it, or it does not come up";
     if (!udp_init(&wire.udp, &wire.nic, u)) return "address, mask, gateway and collector make no sense";
     size_t ring = sender_memory(s, ring_bytes);
-    if (ring > memory_left() / 4 * 3) return "memory_mib is too little for ring_mib";
+    if (ring + MEMORY_REST > memory_left()) return MEMORY_SHORT;
     if (sender_init(&wire.sender, s, memory_alloc(ring, 64), ring)) return "sensor is not a name";
     records_init(&wire.sender, wire_poll);
     return NULL;

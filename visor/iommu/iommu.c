@@ -71,7 +71,7 @@ static const char *make(const uint8_t *table, unsigned address_bits, uint64_t ow
     unsigned tables = paging_tables(LEVELS, address_bits) + SPLIT_TABLES;
     unsigned count = ivrs_read(table, IVRS_BYTES_MAX, found);
     if (!count) return "the firmware's table is not one that is known";
-    if (DEVICE_TABLE_BYTES + tables * PAGE_BYTES > memory_left() / 2) return "memory_mib is too little";
+    if (DEVICE_TABLE_BYTES + tables * PAGE_BYTES + MEMORY_REST > memory_left()) return MEMORY_SHORT;
     if (!paging_init(&iommu.guest, LEVELS, address_bits, READ_WRITE | PAGING_PRESENT,
                      memory_alloc(tables * PAGE_BYTES, PAGE_BYTES), tables))
         return "too many address bits";

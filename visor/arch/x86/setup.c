@@ -23,7 +23,7 @@ const char *visor_init(const struct boot_info *info)
     unsigned bits = cpuid(0x80000008, 0).a & 0xff, levels = read_cr4() & CR4_LA57 ? 5 : 4; /* nested paging's are the host's */
     memory_init(info->free_base, info->free_bytes);
     if (bits > ADDRESS_BITS_MAX) bits = ADDRESS_BITS_MAX;
-    machine_init(info, levels, bits, &nested, &own);
+    if ((why = machine_init(info, levels, bits, &nested, &own))) return why;
     host_init(own);
     svm_init(nested);
     for (unsigned i = 0; i < info->processors; i++) {
