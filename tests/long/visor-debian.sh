@@ -7,20 +7,21 @@
 #
 # Without arguments: all four. The disk's image is imported before the machine starts, as a machine's would be when it is taken into
 # service; then the store's view at power off has to be the disk's image, byte for byte, and the log has to have no gap. Needs root once
-# (tests/long/debian-image), a build in $CHV_BUILD (default: build-debug), and about two minutes a case.
+# (tests/long/debian-image), a build in $CHV_BUILD (default: build-debug), and about two minutes a case. ROUNDS=12: the system copies and
+# deletes, loads and unloads modules and starts processes at the same time, as often (about a minute each).
 set -euo pipefail
 SOURCE=$(cd "$(dirname "$0")/../.." && pwd)
 BUILD=${CHV_BUILD:-$SOURCE/build-debug}
+MACHINE_SECONDS=${MACHINE_SECONDS:-$((900 + 120 * ${ROUNDS:-0}))} MACHINE_MEMORY=1G
 source "$SOURCE/tests/visor/machine.sh"
-MACHINE_SECONDS=${MACHINE_SECONDS:-900} MACHINE_MEMORY=1G
 PATH=$PATH:/sbin:/usr/sbin
-fail() { echo "FAIL: $*; the console is in $CONSOLE" >&2; exit 1; }
+fail() { echo "FAIL: $*; the console is in $CONSOLE, the rest in $WORK" >&2; failed=1; exit 1; }
 CONSOLE=${TMPDIR:-/tmp}/chv-debian.console # of the last case
 keep() { [[ ! -f machine/console ]] || cp machine/console "$CONSOLE"; }
 chronovisor() { "$BUILD/cli/chronovisor" "$@"; }
 image=$("$SOURCE/tests/long/debian-image")
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/chv-debian-XXXXXX")
-trap '[[ -z ${collector:-} ]] || kill "$collector" 2>/dev/null || true; keep; rm -rf "$WORK"' EXIT
+trap '[[ -z ${collector:-} ]] || kill "$collector" 2>/dev/null || true; keep; [[ ${failed:-} ]] || rm -rf "$WORK"' EXIT
 cd "$WORK"
 openssl rand -hex 32 >key && chmod 600 key
 counter() { python3 -c 'import json,sys; print(json.loads(open("log").readlines()[-1])[sys.argv[1]])' "$1"; }
@@ -38,6 +39,7 @@ run() { # run CONTROLLER ROAD PROCESSORS
   rm -rf machine store log log.err restored.img
   mkdir -p machine
   cp --sparse=always "$image" disk.img
+  echo "${ROUNDS:-0}" | mcopy -i disk.img@@1M - ::/rounds
   chronovisor import snapshot disk.img --store store --space "$space" --at now >/dev/null
   "$BUILD/cli/chronovisor" collect --udp 127.0.0.1:0 --key key --store store --between trust --json >log 2>log.err &
   collector=$!
@@ -72,7 +74,7 @@ run() { # run CONTROLLER ROAD PROCESSORS
   chronovisor restore --store store --space "$space" -o restored.img >/dev/null
   cmp restored.img disk.img || fail "$1-$2: the store is not what was written"
   chronovisor verify --store store >/dev/null || fail "$1-$2: verify"
-  echo "$1-$2: $(grep -a '^@@ multi-user' machine/console | cut -c4-); $(counter records) records, $(counter new_blocks) new blocks, 0 gaps; the view is the disk; $((SECONDS - begun)) s"
+  echo "$1-$2-$3: $(grep -a '^@@ multi-user' machine/console | cut -c4-); $(counter records) records, $(counter new_blocks) new blocks, 0 gaps; the view is the disk; $((SECONDS - begun)) s"
 }
 
 (($#)) || set -- nvme-loader ahci-loader nvme-order ahci-order
