@@ -32,7 +32,7 @@ T
     rm -f twin.img
     truncate -s 8M twin.img
     # shellcheck disable=SC2054 # commas that belong to one option
-    twin=(-drive file=twin.img,format=raw,if=none,id=twin,discard=unmap 
+    twin=(-drive file=twin.img,format=raw,if=none,id=twin,discard=unmap
       -device nvme-subsys,id=other,nqn=twin -device nvme,id=nvme-twin,serial=CHV0001,subsys=other,addr=7 -device nvme-ns,drive=twin,bus=nvme-twin,nsid=1,shared=off)
     cat >>task <<T
 for disk in /dev/nvme?n1; do [ \$(cat /sys/block/\${disk##*/}/size) = 16384 ] && { diskload \$disk 2$seed 60 || echo "@@ load failed"; }; done
