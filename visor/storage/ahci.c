@@ -97,12 +97,12 @@ static enum storage_verdict write_cmd(struct ahci *a, unsigned index, uint32_t v
     return STORAGE_PASS;
 }
 
-/* 3.3.14: bits that are set are commands to do; others say nothing. */
+/* 3.3.14: bits that are set are commands to do; others say nothing. One that the device shows already says nothing only if its command was seen. */
 static enum storage_verdict write_ci(struct ahci *a, unsigned index, uint64_t *value)
 {
     struct ahci_port *p = &a->port[index];
     if (!(port_reg(a, index, AHCI_CMD) & AHCI_CMD_ST)) return storage_malformed(&a->storage); /* software shall not */
-    uint32_t new = (uint32_t)*value & ~port_reg(a, index, AHCI_CI);
+    uint32_t new = (uint32_t)*value & ~(port_reg(a, index, AHCI_CI) & (p->issued | p->queued));
     for (unsigned i = 0; i < AHCI_SLOTS; i++) {
         bool ncq = false;
         uint32_t bit = UINT32_C(1) << i;

@@ -195,6 +195,24 @@ static void resets(void)
     }
 }
 
+/* A bit of PxCI that is written again says nothing new, unless nobody has seen its command. */
+static void again(void)
+{
+    struct test t = {0};
+    struct ata c = {.opcode = 0x35, .lba = 80, .count = 8, .bytes = 4096, .write = true};
+    uint64_t at[8];
+    begin(&t);
+    t.fake.lazy = true;
+    ahci_driver_put(&t.d[0], 3, &c, at);
+    uint64_t writes = t.rig.events[CHV_OP_WRITE];
+    t.fake.port[0].ci = 1 << 3;
+    guest_write(&t.rig, AHCI_PORT + AHCI_CI, 1 << 3);
+    CHECK(last_is(&t, CHV_OP_WRITE, 1, 80, 8) && t.rig.events[CHV_OP_WRITE] == writes + 1);
+    guest_write(&t.rig, AHCI_PORT + AHCI_CI, 1 << 3);
+    CHECK(t.rig.events[CHV_OP_WRITE] == writes + 1);
+    end(&t);
+}
+
 /* A queued command has not ended when PxCI says that the device has taken it. */
 static void queued(void)
 {
@@ -236,6 +254,7 @@ int main(void)
     trims();
     memory();
     resets();
+    again();
     queued();
     moved();
     return 0;
