@@ -30,8 +30,8 @@ T
 } >task
 # machine_run waits; the killing goes on meanwhile, from when the load begins
 MACHINE_SECONDS=$((60 * minutes + 900)) MACHINE_SMP=$processors MACHINE_CONFIG=$(load_config) machine_run machine task "${LOAD_DEVICES[@]}" \
-  -drive file=nvme.img,format=raw,if=none,id=n,discard=unmap -device nvme,drive=n,serial=N1 \
-  -drive file=sata.img,format=raw,if=none,id=s,discard=unmap -device ide-hd,drive=s,bus=ide.0,serial=S1 &
+  -drive "$(machine_logged nvme.img),id=n" -device nvme,drive=n,serial=N1 \
+  -drive "$(machine_logged sata.img),id=s" -device ide-hd,drive=s,bus=ide.0,serial=S1 &
 machine=$!
 CLEANUP+=("pkill -P $machine timeout") # which ends QEMU
 wait_for 600 grep -qa '^@@ begin' machine/console

@@ -62,7 +62,7 @@ run() { # run CONTROLLER ROAD PROCESSORS
   # shellcheck disable=SC2054 # commas that belong to one option
   [[ $1 == nvme ]] && disk=(-device nvme,drive=disk,serial=DEBIAN,addr=5,bootindex=2) ||
     disk=(-device ide-hd,drive=disk,bus=ide.1,serial=DEBIAN,bootindex=2)
-  MACHINE_SMP=$3 machine_qemu machine -drive file=disk.img,format=raw,if=none,id=disk,discard=unmap "${disk[@]}" \
+  MACHINE_SMP=$3 machine_qemu machine -drive "$(machine_logged disk.img),id=disk" "${disk[@]}" \
     -netdev user,id=net -device e1000e,netdev=net,addr=6,romfile= || fail "$1-$2: the machine"
   kill "$collector"
   wait "$collector" || { cat log log.err >&2; fail "$1-$2: the collector"; }
@@ -73,6 +73,7 @@ run() { # run CONTROLLER ROAD PROCESSORS
   [[ $(counter gaps) == 0 && $(counter forged) == 0 && $(counter malformed) == 0 ]] || { cat log >&2; fail "$1-$2: gaps, or frames that are none"; }
   chronovisor restore --store store --space "$space" -o restored.img >/dev/null
   cmp restored.img disk.img || fail "$1-$2: the store is not what was written"
+  "$SOURCE/tests/visor/versions" store "$space" disk.img.writes || fail "$1-$2: a version on the way is not what was written"
   chronovisor verify --store store >/dev/null || fail "$1-$2: verify"
   echo "$1-$2-$3: $(grep -a '^@@ multi-user' machine/console | cut -c4-); $(counter records) records, $(counter new_blocks) new blocks, 0 gaps; the view is the disk; $((SECONDS - begun)) s"
 }

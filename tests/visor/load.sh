@@ -7,7 +7,7 @@
 #   load_task                    shell functions for the guest: tools; dd, fio, mkfs and files by seed
 #   load_counter NAME            of the collector's last line
 #   load_sound                   fails unless the collector missed, refused and guessed nothing
-#   load_compare STORE SPACE IMAGE
+#   load_compare STORE SPACE IMAGE  the view is the image, and every version on the way is what QEMU wrote (machine_logged)
 
 # The last line is written when the collector ends.
 load_counter() { tail -n 1 log | python3 -c 'import json,sys; print(json.loads(sys.stdin.read())[sys.argv[1]])' "$1"; }
@@ -91,4 +91,5 @@ T
 load_compare() {
   chronovisor restore --store "$1" --space "$2" -o restored.img --force >/dev/null || fail "restore $2"
   cmp restored.img "$3" || fail "the view of $2 is not the disk"
+  "$SOURCE/tests/visor/versions" "$1" "$2" "$3.writes" || fail "the versions of $2 are not what was written"
 }

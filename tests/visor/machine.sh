@@ -6,6 +6,7 @@
 #   machine_efi FILE SOURCE...               such a program
 #   machine_run DIR TASK QEMU-ARGUMENT...    boot it with the shell script TASK, until it powers off; console in DIR/console
 #   machine_qemu DIR QEMU-ARGUMENT...        the machine alone, with whatever is in DIR/esp (nothing: without that partition)
+#   machine_logged IMAGE                     what -drive takes for a disk whose writes QEMU writes down in IMAGE.writes (for tests/visor/versions)
 #
 # MACHINE_CPU, MACHINE_SMP, MACHINE_CONFIG (more lines of chronovisor.cfg), MACHINE_UNKNOWN (refuse: the partition's own controller
 # is one that is not watched), MACHINE_PLAIN=1 (the kernel without us), MACHINE_OPTIONS (more for the kernel), MACHINE_MEMORY,
@@ -106,6 +107,13 @@ machine_qemu() {
     -m "${MACHINE_MEMORY:-512M}" -nodefaults -display none -no-reboot -nic none -serial stdio \
     -drive "if=pflash,format=raw,readonly=on,file=$OVMF/OVMF_CODE_4M.fd" -drive "if=pflash,format=raw,file=$dir/vars.fd" \
     "${esp[@]}" "$@" </dev/null 2>"$dir/qemu.err" | stdbuf -oL tr -d '\r' >"$dir/console" || { machine_died "$dir"; return 1; }
+}
+
+machine_logged() {
+  rm -f "$1.writes"
+  truncate -s 16G "$1.writes" || return 1 # most of it a hole
+  printf 'driver=blklogwrites,log.driver=file,log.filename=%s.writes,file.driver=raw,file.file.driver=file,file.file.filename=%s,' "$1" "$1"
+  printf 'discard=unmap,file.discard=unmap,file.file.discard=unmap,if=none'
 }
 
 machine_died() {

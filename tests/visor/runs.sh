@@ -25,8 +25,8 @@ load_task >task
 echo "echo \"@@ depth \$(cat /sys/block/sda/device/queue_depth)\"" >>task
 for ((seed = first; seed < first + seeds; seed += 2, pair++)); do
   truncate -s 48M "nvme$seed.img" "sata$((seed + 1)).img"
-  disks+=(-drive "file=nvme$seed.img,format=raw,if=none,id=n$seed,discard=unmap" -device "nvme,drive=n$seed,serial=N$seed,addr=$(printf %x $((16 + pair)))"
-    -drive "file=sata$((seed + 1)).img,format=raw,if=none,id=s$seed,discard=unmap" -device "ide-hd,drive=s$seed,bus=ide.$pair,serial=S$((seed + 1))")
+  disks+=(-drive "$(machine_logged "nvme$seed.img"),id=n$seed" -device "nvme,drive=n$seed,serial=N$seed,addr=$(printf %x $((16 + pair)))"
+    -drive "$(machine_logged "sata$((seed + 1)).img"),id=s$seed" -device "ide-hd,drive=s$seed,bus=ide.$pair,serial=S$((seed + 1))")
   echo "load nvme${pair}n1 $seed & load sd$(printf "\x$((61 + pair))") $((seed + 1)) & wait" >>task
 done
 MACHINE_SMP=$processors MACHINE_CONFIG=$(load_config) machine_run machine task "${LOAD_DEVICES[@]}" "${disks[@]}"
