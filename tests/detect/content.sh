@@ -36,11 +36,11 @@ assert set(alarms) == {"across", "head"}, alarms.keys()
 assert alarms["head"]["lba"] == 40960 // 512 + 24, alarms["head"]
 assert all(a["alarm"] == "yara" and a["list"] == "rules.yar" for a in alarms.values())
 PY
-# live as well
-"$BUILD/cli/chronovisor" detect --store st --watch list --yara rules.yar --follow >live.out 2>live.err &
+# live as well, from here on however late it begins
+seen=$(chronovisor info --store st --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["last_seq"])')
+"$BUILD/cli/chronovisor" detect --store st --watch list --yara rules.yar --follow --from "seq:$((seen + 1))" >live.out 2>live.err &
 detector=$!
 CLEANUP+=("kill -9 $detector")
-sleep 0.5
 python3 "$SOURCE/tests/detect/attack.py" "$SOCKET" write 1048576 bad.block write 2097152 run || fail "client"
 wait_for 10 bash -c '(($(wc -l <live.out) >= 3))'
 kill -TERM "$detector"; wait "$detector"

@@ -44,7 +44,7 @@ plain)
   [[ -s alarms ]] || fail "no alarm"
   # and it sees what is being collected
   collect live --rest zero
-  "$BUILD/cli/chronovisor" detect --store live --watch watch --follow >live.alarms 2>live.err &
+  "$BUILD/cli/chronovisor" detect --store live --watch watch --follow --from seq:1 >live.alarms 2>live.err &
   detector=$!
   CLEANUP+=("kill -9 $detector")
   "$BUILD/tests/net/test-sensor" 127.0.0.1 "$(<port)" key 512 3000 "$seed" ilive 0 sectors >sent
